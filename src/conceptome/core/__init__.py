@@ -1,0 +1,51 @@
+"""Records, protocols, errors and AnnData keys: what every other package stands on."""
+
+from conceptome.core.blocks import BLOCK_ROWS, map_blocks
+from conceptome.core.errors import (
+    BundleError,
+    CheckpointError,
+    ConceptomeError,
+    DictionaryMismatchError,
+    InputError,
+    MissingExtraError,
+    require_extra,
+)
+from conceptome.core.hashing import content_id
+from conceptome.core.protocols import Decoder, Dictionary, Encoder
+from conceptome.core.records import Activations, Edits, Effects, Embeddings, Pairs
+from conceptome.core.results import (
+    ENRICHMENT_COLUMNS,
+    Attributions,
+    DifferentialExpression,
+    Enrichment,
+    Evaluation,
+)
+from conceptome.core.types import Csr, Names
+
+__all__ = [
+    "BLOCK_ROWS",
+    "ENRICHMENT_COLUMNS",
+    "Activations",
+    "Attributions",
+    "BundleError",
+    "CheckpointError",
+    "ConceptomeError",
+    "Csr",
+    "Decoder",
+    "Dictionary",
+    "DictionaryMismatchError",
+    "DifferentialExpression",
+    "Edits",
+    "Effects",
+    "Embeddings",
+    "Encoder",
+    "Enrichment",
+    "Evaluation",
+    "InputError",
+    "MissingExtraError",
+    "Names",
+    "Pairs",
+    "content_id",
+    "map_blocks",
+    "require_extra",
+]

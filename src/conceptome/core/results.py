@@ -1,0 +1,192 @@
+"""Frozen records of what is said about concepts: gene scores, differential expression, terms, measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from conceptome.core.errors import InputError
+from conceptome.core.types import Names
+
+ENRICHMENT_COLUMNS = (
+    "concept",
+    "collection",
+    "term",
+    "name",
+    "size",
+    "overlap",
+    "es",
+    "nes",
+    "p",
+    "p_empirical",
+    "q_concept",
+    "q_global",
+    "no_signal",
+    "leading_edge",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Attributions:
+    """Gene scores per concept; rows follow `concepts`, columns `genes`.
+
+    NaN = the encoder lacks the gene; 0 = measured without effect.
+    """
+
+    attribution: Float[np.ndarray, "concepts genes"]
+    """A[k, g]: effect relative to the activation (1 = switched off), or mean pre-activation effect."""
+    se: Float[np.ndarray, "concepts genes"]
+    ci_low: Float[np.ndarray, "concepts genes"]
+    ci_high: Float[np.ndarray, "concepts genes"]
+    effect_act: Float[np.ndarray, "concepts genes"]
+    """Mean effect on the activation over the pairs."""
+    effect_pre: Float[np.ndarray, "concepts genes"]
+    """Mean effect on the pre-activation over the pairs."""
+    n_differing: Int[np.ndarray, "concepts genes"]
+    sign_consistency: Float[np.ndarray, "concepts genes"]
+    """Share of the non-zero effects that have the sign of the attribution; NaN where all are zero."""
+    p: Float[np.ndarray, "concepts genes"]
+    q: Float[np.ndarray, "concepts genes"]
+    drives: Bool[np.ndarray, "concepts genes"]
+    floor: Float[np.ndarray, " concepts"]
+    """95th percentile of |A| on null pairs; NaN where there were too few."""
+    null_driver_rate: Float[np.ndarray, " concepts"]
+    """Share of genes that the disjoint half of the null pairs would call drivers."""
+    n_pairs: Int[np.ndarray, " concepts"]
+    status: np.ndarray
+    """Per concept: ``"ok"``, ``"underpowered"`` or ``"not attributable: <reason>"``."""
+    concepts: Int[np.ndarray, " concepts"]
+    genes: Names
+    dictionary_id: str
+    encoder_id: str
+    null_attribution: Float[np.ndarray, "concepts genes"]
+    """A[k, g] on the half of the null pairs that did not set the floor; NaN where there were none."""
+    intervention: str = "substitute"
+    aggregate: str = "relative"
+    noise_floor: float = 0.0
+    """Largest |embedding difference| of a no-op edit."""
+
+    def __post_init__(self) -> None:
+        shape = (len(self.concepts), len(self.genes))
+        for name in (
+            "attribution",
+            "se",
+            "ci_low",
+            "ci_high",
+            "effect_act",
+            "effect_pre",
+            "p",
+            "q",
+            "drives",
+        ):
+            if getattr(self, name).shape != shape:
+                found = getattr(self, name).shape
+                msg = f"Attributions: {name} has shape {found}, expected {shape} (concepts x genes)."
+                raise InputError(msg)
+
+    def scores(self) -> pd.DataFrame:
+        """Return the attribution as concepts x genes."""
+        return pd.DataFrame(
+            self.attribution, index=pd.Index(self.concepts, name="concept"), columns=self.genes
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per concept and gene, with the columns of ``attributions.parquet``."""
+        n_concepts, n_genes = self.attribution.shape
+        matrices = ("attribution", "se", "ci_low", "ci_high", "effect_act", "effect_pre")
+        frame = pd.DataFrame(
+            {
+                "concept": np.repeat(self.concepts, n_genes),
+                "gene": pd.Categorical.from_codes(
+                    np.tile(np.arange(n_genes), n_concepts), categories=self.genes
+                ),
+                **{name: getattr(self, name).ravel() for name in matrices},
+                "n_pairs": np.repeat(self.n_pairs, n_genes),
+                "n_differing": self.n_differing.ravel(),
+                "sign_consistency": self.sign_consistency.ravel(),
+                "p": self.p.ravel(),
+                "q": self.q.ravel(),
+                "floor": np.repeat(self.floor, n_genes),
+                "drives": self.drives.ravel(),
+            }
+        )
+        frame["intervention"] = pd.Categorical([self.intervention] * len(frame))
+        frame["status"] = pd.Categorical(np.repeat(self.status, n_genes))
+        return frame
+
+
+@dataclass(frozen=True, eq=False)
+class DifferentialExpression:
+    """Active against inactive cells, per concept: the correlational baseline. Arrays are concepts x genes."""
+
+    log_fold_change: Float[np.ndarray, "concepts genes"]
+    """log2 ratio of mean CP10k in active and inactive cells; positive = higher where active."""
+    score: Float[np.ndarray, "concepts genes"]
+    """Wilcoxon z; positive = higher where the concept is active."""
+    p: Float[np.ndarray, "concepts genes"]
+    """Wilcoxon rank-sum, two-sided, tie-corrected."""
+    q: Float[np.ndarray, "concepts genes"]
+    t: Float[np.ndarray, "concepts genes"]
+    """Welch's t on log1p CP10k."""
+    p_t: Float[np.ndarray, "concepts genes"]
+    q_t: Float[np.ndarray, "concepts genes"]
+    concepts: Int[np.ndarray, " concepts"]
+    genes: Names
+    dictionary_id: str
+
+    def scores(self) -> pd.DataFrame:
+        """Return the Wilcoxon z as concepts x genes, the ranking that enrichment compares with."""
+        return pd.DataFrame(self.score, index=pd.Index(self.concepts, name="concept"), columns=self.genes)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per concept and gene, with the columns of ``de.parquet``."""
+        n_concepts, n_genes = self.score.shape
+        columns = ("log_fold_change", "score", "p", "q", "t", "p_t", "q_t")
+        return pd.DataFrame(
+            {
+                "concept": np.repeat(self.concepts, n_genes),
+                "gene": pd.Categorical.from_codes(
+                    np.tile(np.arange(n_genes), n_concepts), categories=self.genes
+                ),
+                **{name: getattr(self, name).ravel() for name in columns},
+            }
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Enrichment:
+    """Terms tested per concept, one row per test."""
+
+    table: pd.DataFrame
+    """Columns as in ``enrichment.parquet``; see `ENRICHMENT_COLUMNS`."""
+    dictionary_id: str = ""
+    calibration: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Rates of p <= alpha under the null controls: ``control, alpha, rate, n_tests``."""
+
+    def __post_init__(self) -> None:
+        missing = [name for name in ENRICHMENT_COLUMNS if name not in self.table.columns]
+        if missing:
+            msg = f"Enrichment: the table lacks the columns {missing}; it needs {list(ENRICHMENT_COLUMNS)}."
+            raise InputError(msg)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the table."""
+        return self.table.copy()
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Measures of the dictionary and of its baselines on the same cells."""
+
+    measures: pd.DataFrame
+    """``dictionary, metric, label_key, label, value``: one row per number; "" where a key does not apply."""
+    units: pd.DataFrame
+    """``dictionary, label_key, label, unit, threshold, f1_validation, f1``: the best unit for each label."""
+    dictionary_id: str = ""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the measures."""
+        return self.measures.copy()
