@@ -1,4 +1,4 @@
-"""TITLE."""
+"""Read and check single-cell data: raw counts, gene names, and the cells of the demo."""
 
 import lazy_loader
 

@@ -1,1 +1,19 @@
+from .alignment import Alignment, align
+from .counts import counts_source, library_size, raw_counts
+from .embedded import demo
+from .genes import ensembl_ids, gene_naming, strip_version, symbols
+from .reading import read
 
+__all__ = [
+    "Alignment",
+    "align",
+    "counts_source",
+    "demo",
+    "ensembl_ids",
+    "gene_naming",
+    "library_size",
+    "raw_counts",
+    "read",
+    "strip_version",
+    "symbols",
+]

@@ -1,0 +1,121 @@
+"""Gene names: symbols and Ensembl ids, versions stripped, one found from the other's table."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+import pandas as pd
+from anndata import AnnData
+
+from conceptome.core import InputError, Names
+from conceptome.data.wording import some
+
+GeneNaming: TypeAlias = Literal["symbol", "ensembl", "other"]
+
+ENSEMBL_COLUMNS = ("ensembl_id", "gene_ids", "gene_id", "ensembl", "ensembl_ids", "feature_id")
+SYMBOL_COLUMNS = ("gene_symbols", "gene_symbol", "symbol", "gene_name", "gene_names", "feature_name")
+
+_ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}")
+_VERSION = re.compile(r"^(ENS[A-Z]*G\d{11})\.\d+")
+_NO_SYMBOL = re.compile(r"\W*\d+$|ENS[A-Z]*[TPE]\d{11}|[NX][MR]_\d|ILMN_|.*_at$|$")
+
+
+def gene_naming(names: Iterable[str]) -> GeneNaming:
+    """Tell by which convention most genes are named.
+
+    Parameters
+    ----------
+    names
+        Gene names.
+
+    Returns
+    -------
+    ``"ensembl"`` for gene ids of any species, with or without version; ``"other"`` for numbers, transcripts,
+    probes and empty lists; ``"symbol"`` for everything else.
+    """
+    kinds = Counter(_kind(str(name)) for name in names)
+    return max(("symbol", "ensembl", "other"), key=lambda kind: kinds[kind]) if kinds else "other"
+
+
+def _kind(name: str) -> GeneNaming:
+    if _ENSEMBL.match(name):
+        return "ensembl"
+    return "other" if _NO_SYMBOL.match(name) else "symbol"
+
+
+def strip_version(names: Iterable[str]) -> Names:
+    """Remove the version from Ensembl gene ids and leave other names alone.
+
+    Parameters
+    ----------
+    names
+        Gene names. The dots in symbols such as ``"AL627309.1"`` belong to the name and stay, and so does the
+        ``"_PAR_Y"`` that tells the copy on the Y chromosome from the one on X.
+
+    Returns
+    -------
+    Names in the same order.
+    """
+    return pd.Index([_VERSION.sub(r"\1", str(name)) for name in names], dtype=object)
+
+
+def symbols(adata: AnnData) -> Names:
+    """Return the symbol of every gene.
+
+    Parameters
+    ----------
+    adata
+        Its ``var_names`` are taken if they are symbols, else the first column of ``var`` that holds them.
+
+    Returns
+    -------
+    One symbol per gene in the order of ``var_names``; empty where the table gives none.
+
+    Raises
+    ------
+    InputError
+        If the names are no symbols and no column holds them.
+    """
+    return _names_as("symbol", adata, SYMBOL_COLUMNS)
+
+
+def ensembl_ids(adata: AnnData) -> Names:
+    """Return the Ensembl id of every gene, without version.
+
+    Parameters
+    ----------
+    adata
+        Its ``var_names`` are taken if they are Ensembl ids, else the first column of ``var`` that holds them.
+
+    Returns
+    -------
+    One id per gene in the order of ``var_names``; empty where the table gives none.
+
+    Raises
+    ------
+    InputError
+        If the names are no Ensembl ids and no column holds them.
+    """
+    return _names_as("ensembl", adata, ENSEMBL_COLUMNS)
+
+
+def _names_as(naming: GeneNaming, adata: AnnData, columns: tuple[str, ...]) -> Names:
+    if gene_naming(adata.var_names) == naming:
+        return strip_version(adata.var_names)
+    by_lower = {str(name).lower(): name for name in adata.var.columns}
+    for column in columns:
+        if column not in by_lower:
+            continue
+        names = adata.var[by_lower[column]].astype(object)
+        if gene_naming(names.dropna()) == naming:
+            return strip_version(names.where(names.notna(), ""))
+    wanted = {"symbol": "gene symbols", "ensembl": "Ensembl ids"}.get(naming, "names")
+    msg = (
+        f"The model names genes by {wanted}, the data by names such as {some(adata.var_names, shown=2)}, "
+        f"and no column of var holds {wanted} (looked for {', '.join(columns)}; var has "
+        f"{some(adata.var.columns)}). Add such a column to adata.var."
+    )
+    raise InputError(msg)
