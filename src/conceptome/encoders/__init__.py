@@ -1,4 +1,4 @@
-"""TITLE."""
+"""Encoders: what turns a cell's expression into an embedding, and embeds edited cells."""
 
 import lazy_loader
 

@@ -1,0 +1,167 @@
+"""Cells and their edits in the gene order of a model, a few cells at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float, Int
+
+from conceptome.core import BLOCK_ROWS, Csr, Edits, InputError
+
+
+@dataclass(frozen=True, eq=False)
+class CellEdits:
+    """Some edits of a few cells, one entry per changed gene that the model knows, ordered by edit."""
+
+    positions: Int[np.ndarray, " edits"]
+    """Where each edit stands among all edits."""
+    cells: Int[np.ndarray, " cells"]
+    """Rows of the cells that are edited, each once."""
+    values: Csr
+    """What those cells hold before the edit, ``(n_cells, n_model_genes)``."""
+    cell: Int[np.ndarray, " edits"]
+    """Row of each edit's cell in `values`."""
+    indptr: Int[np.ndarray, " edits_plus_one"]
+    genes: Int[np.ndarray, " changes"]
+    """Gene of the model."""
+    old: Float[np.ndarray, " changes"]
+    new: Float[np.ndarray, " changes"]
+
+    def per_gene(self, values: Float[np.ndarray, " changes"]) -> Csr:
+        """Spread one number per change over ``(n_edits, n_model_genes)``."""
+        shape = (len(self.positions), self.values.shape[1])
+        return sp.csr_array((values, self.genes, self.indptr), shape=shape)
+
+    def per_edit(self, values: Float[np.ndarray, " changes"]) -> Float[np.ndarray, " edits"]:
+        """Sum one number per change over each edit."""
+        shape = (len(self.positions), max(len(values), 1))
+        return np.asarray(
+            sp.csr_array((values, np.arange(len(values)), self.indptr), shape=shape) @ np.ones(shape[1])
+        )
+
+
+def to_model_genes(values: Csr, columns: Int[np.ndarray, " model_genes"]) -> Csr:
+    """Arrange cells in the genes of a model.
+
+    Parameters
+    ----------
+    values
+        Cells in the columns of the data, ``(n_cells, n_genes)``.
+    columns
+        Column of each gene of the model, -1 where the data lack it (read as 0).
+
+    Returns
+    -------
+    Canonical CSR ``(n_cells, n_model_genes)``.
+    """
+    gene = _model_gene(columns, values.shape[1])[values.indices]
+    kept = gene >= 0
+    indptr = np.concatenate([[0], np.cumsum(kept)])[values.indptr]
+    arranged = sp.csr_array((values.data[kept], gene[kept], indptr), shape=(values.shape[0], len(columns)))
+    arranged.sort_indices()
+    return arranged
+
+
+def edits_by_cell(
+    values: Csr, edits: Edits, columns: Int[np.ndarray, " model_genes"], *, n_genes: int, batch_size: int
+) -> Iterator[CellEdits]:
+    """Go through edits cell by cell, a bounded number at a time.
+
+    Changes of genes that the model does not know are left out: they have no effect.
+
+    Parameters
+    ----------
+    values
+        All cells in the genes of the model, canonical CSR.
+    edits
+        Edits in the columns of the data.
+    columns
+        Column of each gene of the model, -1 where the data lack it.
+    n_genes
+        Number of columns of the data.
+    batch_size
+        Edits at a time, rounded up to whole blocks of `BLOCK_ROWS`.
+
+    Yields
+    ------
+    Edits of a few cells; every edit comes once.
+
+    Raises
+    ------
+    InputError
+        If an edit names a cell or a gene that is not there, one gene twice, or a value that is not finite.
+    """
+    _require_valid(edits, values.shape[0], n_genes)
+    model_gene = _model_gene(columns, n_genes)
+    order = np.argsort(edits.cells, kind="stable")
+    step = -(-batch_size // BLOCK_ROWS) * BLOCK_ROWS
+    for start in range(0, len(order), step):
+        yield _gather(values, edits, order[start : start + step], model_gene)
+
+
+def _gather(
+    values: Csr, edits: Edits, positions: Int[np.ndarray, " edits"], model_gene: Int[np.ndarray, " genes"]
+) -> CellEdits:
+    lengths = np.diff(edits.indptr)[positions]
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    changes = np.arange(starts[-1]) + np.repeat(edits.indptr[positions] - starts[:-1], lengths)
+    genes = model_gene[edits.genes[changes]]
+    known = genes >= 0
+    cells, cell = np.unique(edits.cells[positions], return_inverse=True)
+    chosen = values[cells]
+    genes = genes[known]
+    return CellEdits(
+        positions=positions,
+        cells=cells,
+        values=chosen,
+        cell=cell,
+        indptr=np.concatenate([[0], np.cumsum(known)])[starts],
+        genes=genes,
+        old=_look_up(chosen, np.repeat(cell, lengths)[known], genes),
+        new=edits.values[changes][known].astype(np.float64),
+    )
+
+
+def _look_up(
+    values: Csr, rows: Int[np.ndarray, " changes"], columns: Int[np.ndarray, " changes"]
+) -> Float[np.ndarray, " changes"]:
+    n_columns = values.shape[1]
+    stored = np.repeat(np.arange(values.shape[0]), np.diff(values.indptr)) * n_columns + values.indices
+    if not stored.size:
+        return np.zeros(len(rows))
+    wanted = rows * n_columns + columns
+    place = np.minimum(np.searchsorted(stored, wanted), stored.size - 1)
+    return np.where(stored[place] == wanted, values.data[place], 0.0)
+
+
+def _model_gene(columns: Int[np.ndarray, " model_genes"], n_genes: int) -> Int[np.ndarray, " genes"]:
+    """Invert `columns`: the gene of the model that each column of the data is, or -1."""
+    model_gene = np.full(n_genes, -1, dtype=np.int64)
+    present = np.flatnonzero(columns >= 0)
+    model_gene[columns[present]] = present
+    return model_gene
+
+
+def _require_valid(edits: Edits, n_cells: int, n_genes: int) -> None:
+    for axis, found, size in (("cells", edits.cells, n_cells), ("genes", edits.genes, n_genes)):
+        if found.size and (found.min() < 0 or found.max() >= size):
+            msg = (
+                f"Edits name {axis} {found.min()} to {found.max()}, but the AnnData has {size} {axis}. "
+                "Give row and column positions in the AnnData that is passed with the edits."
+            )
+            raise InputError(msg)
+    if not np.isfinite(edits.values).all():
+        n_bad = np.count_nonzero(~np.isfinite(edits.values))
+        msg = f"{n_bad} new values of the edits are NaN or infinite. Give a finite number for every change."
+        raise InputError(msg)
+    if len(edits.genes) > len(edits):
+        edit = np.repeat(np.arange(len(edits)), np.diff(edits.indptr))
+        keys = np.sort(edit * n_genes + edits.genes)
+        repeated = np.flatnonzero(keys[1:] == keys[:-1])
+        if repeated.size:
+            edit_index, gene = divmod(int(keys[repeated[0]]), n_genes)
+            msg = f"Edit {edit_index} sets gene column {gene} more than once. Name each gene of an edit once."
+            raise InputError(msg)

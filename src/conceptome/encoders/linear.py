@@ -1,0 +1,303 @@
+"""The linear encoder: PCA of log-normalised counts. Attributions through it are known in closed form."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from jaxtyping import Bool, Float
+from tqdm.auto import tqdm
+
+from conceptome.core import Csr, Decoder, Edits, Embeddings, InputError, Names, content_id
+from conceptome.data import align, raw_counts
+from conceptome.encoders.cells import CellEdits, edits_by_cell, to_model_genes
+from conceptome.encoders.normalise import log_normalise, recount, require_counts
+from conceptome.encoders.storage import load_folder, require_shapes, save_folder
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+@dataclass(frozen=True)
+class LinearOptions:
+    """Settings of the linear encoder."""
+
+    n_components: int = 50
+    """Principal components to fit; the length of the embedding."""
+    target_sum: float | None = 1e4
+    """Total to which every cell is scaled, over the genes that the encoder knows; None = no scaling."""
+    log1p: bool = True
+    """Take log(1 + x) after scaling. Without scaling and log the encoder is the bare map W x + b of ``X``."""
+    edit: Literal["values", "normalised"] = "values"
+    """``"values"``: a count is edited and the total recomputed, so that all genes move. ``"normalised"``: one
+    normalised value is edited, nothing else moves, and values are given in normalised units."""
+
+
+class LinearEncoder:
+    """z = W y + b, where y is the log-normalised expression of a cell.
+
+    Parameters
+    ----------
+    weights
+        W, one row per coordinate of the embedding.
+    bias
+        b.
+    genes
+        Gene of each column of W.
+    options
+        How expression is normalised and edited; `n_components` is not read.
+
+    Raises
+    ------
+    InputError
+        If the sizes disagree or the genes are not unique.
+    """
+
+    name = "linear"
+    decoder: Decoder | None = None
+
+    def __init__(
+        self,
+        weights: Float[np.ndarray, "d_embed genes"],
+        bias: Float[np.ndarray, " d_embed"],
+        genes: Names,
+        *,
+        options: LinearOptions | None = None,
+    ) -> None:
+        if weights.shape != (len(bias), len(genes)) or not genes.is_unique:
+            msg = (
+                f"LinearEncoder: weights {weights.shape}, bias {bias.shape} and {len(genes)} genes "
+                f"({genes.nunique()} distinct) do not fit together. Give (d_embed, n_genes), (d_embed,) and "
+                "n_genes unique names."
+            )
+            raise InputError(msg)
+        options = options or LinearOptions()
+        self.options = dataclasses.replace(options, n_components=len(bias))
+        self.genes = pd.Index(genes, dtype=object)
+        self.d_embed = len(bias)
+        self.bias = bias.astype(np.float64)
+        self._by_gene = np.ascontiguousarray(weights.T, dtype=np.float64)
+        settings = {"encoder": self.name, "target_sum": options.target_sum, "log1p": options.log1p}
+        self.encoder_id = content_id({**settings, "genes": list(self.genes)}, self._arrays())
+
+    @property
+    def weights(self) -> Float[np.ndarray, "d_embed genes"]:
+        """W, float64."""
+        return self._by_gene.T
+
+    @classmethod
+    def fit(
+        cls,
+        adata: AnnData,
+        *,
+        batch_key: str | None = None,
+        seed: int = 0,
+        device: str = "cpu",  # noqa: ARG003
+        options: LinearOptions | None = None,
+    ) -> LinearEncoder:
+        """Fit principal components to log-normalised counts.
+
+        Parameters
+        ----------
+        adata
+            Cells with raw counts; genes without counts are left out.
+        batch_key
+            Must be None: principal components know no batches.
+        seed
+            Start of the iterative eigensolver (ARPACK, run to machine precision).
+        device
+            Accepted for the sake of the common call; the fit runs on the CPU.
+        options
+            Settings; the default is 50 components of log1p CP10k.
+
+        Returns
+        -------
+        The fitted encoder. In each component the largest loading is positive.
+
+        Raises
+        ------
+        InputError
+            If there are too few cells or genes, or a batch key is given.
+        """
+        from sklearn.decomposition import PCA  # noqa: PLC0415
+
+        options = options or LinearOptions()
+        if batch_key is not None:
+            msg = f"The linear encoder cannot use batch_key={batch_key!r}. Leave it out, or fit 'scvi'."
+            raise InputError(msg)
+        counts = _read(adata, options)
+        used = np.flatnonzero(np.bincount(counts.indices, minlength=counts.shape[1]))
+        values = _normalised(sp.csr_array(counts[:, used]), options, adata.obs_names)
+        if options.n_components >= min(values.shape):
+            msg = (
+                f"LinearOptions(n_components={options.n_components}) needs more than that many cells and "
+                f"genes; found {values.shape[0]} cells and {values.shape[1]} genes with counts. "
+                "Ask for fewer components."
+            )
+            raise InputError(msg)
+        pca = PCA(options.n_components, svd_solver="arpack", random_state=seed).fit(values)
+        weights = pca.components_
+        return cls(weights, -weights @ pca.mean_, adata.var_names[used], options=options)
+
+    @classmethod
+    def load(cls, path: Path | str) -> LinearEncoder:
+        """Read an encoder that `save` wrote.
+
+        Parameters
+        ----------
+        path
+            Folder.
+
+        Returns
+        -------
+        The encoder.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder is incomplete, damaged or of another encoder.
+        """
+        config, arrays = load_folder(path, cls.name)
+        options = LinearOptions(**config["options"])
+        shape = (options.n_components, len(config["genes"]))
+        require_shapes(path, arrays, {"weights": shape, "bias": shape[:1]})
+        return cls(
+            arrays["weights"], arrays["bias"], pd.Index(config["genes"], dtype=object), options=options
+        )
+
+    def save(self, path: Path | str) -> None:
+        """Write ``config.json`` and ``weights.safetensors`` into a folder."""
+        config = {
+            "encoder": self.name,
+            "options": dataclasses.asdict(self.options),
+            "genes": list(self.genes),
+        }
+        save_folder(path, config, self._arrays())
+
+    def known(self, adata: AnnData) -> Bool[np.ndarray, " genes"]:
+        """Tell which columns of `adata` the encoder reads."""
+        return align(self.genes, adata).known
+
+    def expression(self, adata: AnnData) -> Csr:
+        """Return what an edit changes: raw counts, or normalised values with ``edit="normalised"``.
+
+        The bare map (neither scaling nor log) reads ``X`` as it is.
+
+        Parameters
+        ----------
+        adata
+            Cells.
+
+        Returns
+        -------
+        ``(n_cells, n_genes)``, float64, in the columns of `adata`; genes that the encoder does not know are 0
+        in normalised units.
+        """
+        values = _read(adata, self.options)
+        if self.options.edit == "values":
+            return values
+        known = sp.diags_array(self.known(adata).astype(np.float64))
+        return _normalised(sp.csr_array(values @ known), self.options, adata.obs_names)
+
+    def embed(
+        self,
+        adata: AnnData,
+        *,
+        batch_size: int = 4096,
+        device: str = "cpu",  # noqa: ARG002
+    ) -> Embeddings:
+        """Embed every cell.
+
+        Parameters
+        ----------
+        adata
+            Cells with raw counts; genes that they lack are read as 0.
+        batch_size
+            Cells at a time; does not change the result.
+        device
+            Accepted for the sake of the protocol; the arithmetic is float64 on the CPU.
+
+        Returns
+        -------
+        ``(n_cells, d_embed)``, float32.
+
+        Raises
+        ------
+        InputError
+            If a cell has no counts in the genes of the encoder.
+        """
+        values = to_model_genes(_read(adata, self.options), align(self.genes, adata).columns)
+        result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
+        for start in tqdm(range(0, adata.n_obs, batch_size), "embed", delay=2, leave=False, disable=None):
+            rows = slice(start, start + batch_size)
+            part = _normalised(values[rows], self.options, adata.obs_names[rows])
+            result[rows] = part @ self._by_gene + self.bias
+        return Embeddings(result, adata.obs_names, self.encoder_id, self.name)
+
+    def embed_edits(
+        self,
+        cells: AnnData,
+        edits: Edits,
+        *,
+        batch_size: int = 4096,
+        device: str = "cpu",  # noqa: ARG002
+    ) -> Float[np.ndarray, "edits d_embed"]:
+        """Embed edited cells without a full pass: only what an edit moves is computed.
+
+        Parameters
+        ----------
+        cells
+            Cells with raw counts.
+        edits
+            New values, in the units of `expression`.
+        batch_size
+            Edits at a time; does not change the result.
+        device
+            Accepted for the sake of the protocol; the arithmetic is float64 on the CPU.
+
+        Returns
+        -------
+        ``(n_edits, d_embed)``, float64.
+
+        Raises
+        ------
+        InputError
+            If an edit leaves a cell without counts, or counts below zero.
+        """
+        columns = align(self.genes, cells).columns
+        values = to_model_genes(self.expression(cells), columns)
+        result = np.empty((len(edits), self.d_embed))
+        for part in edits_by_cell(values, edits, columns, n_genes=cells.n_vars, batch_size=batch_size):
+            result[part.positions] = self._edited(part, cells.obs_names[part.cells]) + self.bias
+        return result
+
+    def _edited(self, part: CellEdits, names: Names) -> Float[np.ndarray, "edits d_embed"]:
+        options = self.options
+        if options.edit == "values" and options.log1p:
+            require_counts(part, names)
+        if options.edit == "values" and options.target_sum is not None:
+            return recount(part, names, self._by_gene, target_sum=options.target_sum, log1p=options.log1p)
+        log = np.log1p if options.log1p and options.edit == "values" else np.asarray
+        base = part.values.copy()
+        base.data = log(base.data)
+        return (base @ self._by_gene)[part.cell] + part.per_gene(
+            log(part.new) - log(part.old)
+        ) @ self._by_gene
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {"weights": self.weights, "bias": self.bias}
+
+
+def _read(adata: AnnData, options: LinearOptions) -> Csr:
+    if options.target_sum is None and not options.log1p:
+        return sp.csr_array(adata.X, dtype=np.float64)
+    return raw_counts(adata).astype(np.float64)
+
+
+def _normalised(counts: Csr, options: LinearOptions, names: Names) -> Csr:
+    return log_normalise(counts, names, target_sum=options.target_sum, log1p=options.log1p)
