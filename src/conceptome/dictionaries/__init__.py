@@ -1,4 +1,4 @@
-"""TITLE."""
+"""Dictionaries: sparse, non-negative concept activations of an embedding, and the way back."""
 
 import lazy_loader
 

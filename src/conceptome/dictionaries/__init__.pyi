@@ -1,1 +1,21 @@
+from .affine import AffineDictionary, Weights
+from .baselines import NeuronDictionary, PcaDictionary
+from .fidelity import explained_variance
+from .heldout import HeldoutSplit
+from .options import TopK
+from .storage import load
+from .topk import TopKDictionary
+from .training import train
 
+__all__ = [
+    "AffineDictionary",
+    "HeldoutSplit",
+    "NeuronDictionary",
+    "PcaDictionary",
+    "TopK",
+    "TopKDictionary",
+    "Weights",
+    "explained_variance",
+    "load",
+    "train",
+]

@@ -1,0 +1,95 @@
+"""What every dictionary asks of the embedding it is given."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from conceptome.core import DictionaryMismatchError, Embeddings, InputError
+
+
+def embedding_values(
+    embeddings: Embeddings | Shaped[np.ndarray, "cells d_embed"],
+) -> Float[np.ndarray, "cells d_embed"]:
+    """Return the values of an embedding as finite float32 or float64.
+
+    Parameters
+    ----------
+    embeddings
+        A record or a bare array, ``(n_cells, d_embed)``; other number types become float64.
+
+    Returns
+    -------
+    The values, ``(n_cells, d_embed)``; not copied where the type already fits.
+
+    Raises
+    ------
+    InputError
+        If the array is not 2-d or holds NaN or infinite values; the message counts the cells.
+    """
+    values = embeddings.values if isinstance(embeddings, Embeddings) else np.asarray(embeddings)
+    if values.ndim != 2:
+        msg = f"An embedding is 2-d (cells x d_embed), found {values.ndim} dimensions."
+        raise InputError(msg)
+    if values.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        values = values.astype(np.float64)
+    n_broken = int((~np.isfinite(values).all(axis=1)).sum())
+    if n_broken:
+        msg = (
+            f"The embedding has NaN or infinite values in {n_broken} of {len(values)} cells, expected finite "
+            "numbers. Remove these cells or embed them again."
+        )
+        raise InputError(msg)
+    return values
+
+
+def require_width(found: int, expected: int, dictionary_id: str, *, name: str = "") -> None:
+    """Refuse an embedding whose number of columns is not the dictionary's.
+
+    Parameters
+    ----------
+    found
+        Columns of the embedding.
+    expected
+        ``d_embed`` of the dictionary.
+    dictionary_id
+        Named in the message.
+    name
+        Short name of the encoder, if known; the message then names its ``obsm`` entry.
+
+    Raises
+    ------
+    DictionaryMismatchError
+        If the two numbers differ.
+    """
+    if found == expected:
+        return
+    what = f"obsm['X_{name}']" if name else "The embedding"
+    msg = (
+        f"{what} has {found} columns, dictionary {dictionary_id} expects {expected}. "
+        "Re-run cm.tl.embed with the encoder it was trained on."
+    )
+    raise DictionaryMismatchError(msg)
+
+
+def require_source(embeddings: Embeddings, *, dictionary_id: str, encoder_id: str) -> None:
+    """Refuse embeddings of another encoder than the one the dictionary was trained on.
+
+    Parameters
+    ----------
+    embeddings
+        The record; a record without an encoder id is accepted.
+    dictionary_id, encoder_id
+        Of the dictionary; an empty encoder id accepts every record.
+
+    Raises
+    ------
+    DictionaryMismatchError
+        If both encoders are known and differ.
+    """
+    if embeddings.encoder_id and encoder_id and embeddings.encoder_id != encoder_id:
+        msg = (
+            f"The embeddings come from encoder {embeddings.encoder_id}, dictionary {dictionary_id} was "
+            f"trained on encoder {encoder_id}. Embed with that encoder, or train a dictionary on this one."
+        )
+        raise DictionaryMismatchError(msg)

@@ -1,0 +1,168 @@
+"""Gradient descent for TopK autoencoders."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from conceptome.dictionaries.autoencoder import TopKAutoencoder, strongest
+from conceptome.dictionaries.options import TopK
+
+LR_DROPS = 2
+LR_FACTOR = 0.2
+REVIVED_NORM = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+def optimise(
+    learned: Float[np.ndarray, "cells d_embed"],
+    validation: Float[np.ndarray, "validation_cells d_embed"],
+    options: TopK,
+    *,
+    seed: int,
+    device: str,
+    progress: bool,
+) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
+    """Fit the maps of a TopK dictionary to scaled embeddings.
+
+    Parameters
+    ----------
+    learned
+        Scaled cells to learn from, float32.
+    validation
+        Scaled cells that decide when the learning rate falls and which epoch is kept.
+    options
+        Resolved options.
+    seed
+        Decides the initialisation and the order of cells.
+    device
+        Where torch computes.
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    maps
+        ``w_enc, b_enc, directions, b_dec`` of the best epoch.
+    log
+        Per epoch: ``fvu`` and ``l0`` on validation cells, ``dead`` share, ``lr``.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    run = _Run(torch.from_numpy(learned).to(device), options, generator)
+    cells = torch.from_numpy(validation).to(device)
+    best, best_fvu, stale, drops = run.maps(), float("inf"), 0, 0
+    log = []
+    bar = tqdm(range(options.max_epochs), desc="Dictionary", unit="epoch", disable=None if progress else True)
+    for epoch in bar:
+        run.epoch(revive=epoch < options.max_epochs // 2 and drops == 0)
+        state = run.measure(cells)
+        log.append(state)
+        bar.set_postfix({name: f"{value:.3g}" for name, value in state.items()})
+        stale += 1
+        if state["fvu"] < best_fvu:
+            best, best_fvu, stale = run.maps(), state["fvu"], 0
+        if stale >= options.patience:
+            drops += 1
+            if drops > LR_DROPS:
+                break
+            run.lower_lr(best)
+            stale = 0
+    bar.close()
+    return {name: tensor.cpu().numpy() for name, tensor in best.items()}, log
+
+
+class _Run:
+    """An autoencoder, its optimiser and how long each concept has been silent."""
+
+    def __init__(self, cells: Tensor, options: TopK, generator: torch.Generator) -> None:
+        self.cells, self.options, self.generator = cells, options, generator
+        self.b_dec = geometric_median(cells)
+        rows = torch.randint(len(cells), (int(options.n_concepts or 0),), generator=generator)
+        directions = cells[rows.to(cells.device)] - self.b_dec
+        self.model = TopKAutoencoder(directions, self.b_dec, int(options.k or 0))
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=options.lr)
+        self.silent = torch.zeros(len(directions), device=cells.device)
+        self.variance = (cells - cells.mean(0)).square().sum(1).mean()
+
+    def epoch(self, *, revive: bool) -> None:
+        """Pass once over the cells, then re-initialise dead concepts."""
+        order = torch.randperm(len(self.cells), generator=self.generator).to(self.cells.device)
+        for rows in torch.split(order, int(self.options.batch_size or 0)):
+            self._step(self.cells[rows])
+        dead = self.silent > int(self.options.dead_after or 0)
+        if revive and dead.any():
+            self._revive(dead)
+
+    def _step(self, x: Tensor) -> None:
+        x_hat, activations, pre = self.model(x)
+        residual = x - x_hat
+        loss = residual.square().sum(1).mean() / self.variance
+        dead = self.silent > int(self.options.dead_after or 0)
+        if self.options.aux_weight and dead.any():
+            loss = loss + self.options.aux_weight * self._auxiliary(residual.detach(), pre, dead)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.model.project_gradient()
+        self.optimiser.step()
+        self.model.normalise()
+        self.silent += len(x)
+        self.silent[(activations > 0).any(0)] = 0
+
+    def _auxiliary(self, residual: Tensor, pre: Tensor, dead: Tensor) -> Tensor:
+        k_aux = min(int(self.options.k_aux or 0), int(dead.sum()))
+        rebuilt = strongest(pre.masked_fill(~dead, -torch.inf), k_aux) @ self.model.directions
+        return (residual - rebuilt).square().sum() / residual.square().sum()
+
+    @torch.no_grad()
+    def _revive(self, dead: Tensor) -> None:
+        """Point dead concepts at residuals of badly reconstructed cells."""
+        model = self.model
+        residual = self.cells - model(self.cells)[0]
+        weight = residual.square().sum(1).cpu()
+        rows = torch.multinomial(weight, int(dead.sum()), replacement=True, generator=self.generator)
+        directions = torch.nn.functional.normalize(residual[rows.to(residual.device)], dim=1)
+        norm = model.w_enc[~dead].norm(dim=1).mean() if (~dead).any() else residual.new_ones(())
+        model.directions[dead] = directions
+        model.w_enc[dead] = REVIVED_NORM * norm * directions
+        model.b_enc[dead] = 0
+        self.silent[dead] = 0
+        for parameter in (model.directions, model.w_enc, model.b_enc):
+            for moment in ("exp_avg", "exp_avg_sq"):
+                self.optimiser.state[parameter][moment][dead] = 0
+
+    def lower_lr(self, best: dict[str, Tensor]) -> None:
+        """Return to the best epoch with a lower learning rate."""
+        self.model.load_state_dict(best)
+        for group in self.optimiser.param_groups:
+            group["lr"] *= LR_FACTOR
+
+    def maps(self) -> dict[str, Tensor]:
+        """Return a copy of the parameters."""
+        return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    @torch.no_grad()
+    def measure(self, x: Tensor) -> dict[str, float]:
+        """Compute FVU and L0 of cells, the share of dead concepts and the learning rate."""
+        x_hat, activations, _ = self.model(x)
+        centre = self.cells.mean(0)
+        return {
+            "fvu": float((x - x_hat).square().sum() / (x - centre).square().sum()),
+            "l0": float((activations > 0).sum(1).float().mean()),
+            "dead": float((self.silent > int(self.options.dead_after or 0)).float().mean()),
+            "lr": self.optimiser.param_groups[0]["lr"],
+        }
+
+
+def geometric_median(cells: Tensor, *, n_iterations: int = 50) -> Tensor:
+    """Find the point with the least sum of distances to the cells, by Weiszfeld's iteration."""
+    centre = cells.mean(0)
+    for _ in range(n_iterations):
+        weight = 1 / (cells - centre).norm(dim=1).clamp_min(1e-6)
+        centre = (weight[:, None] * cells).sum(0) / weight.sum()
+    return centre

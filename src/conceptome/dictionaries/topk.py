@@ -1,0 +1,100 @@
+"""TopK sparse autoencoder [Gao24]: of each cell's concepts the k strongest are active."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from conceptome.core import InputError
+from conceptome.dictionaries.affine import AffineDictionary, Weights
+
+
+class TopKDictionary(AffineDictionary):
+    """A dictionary in which at most k concepts are active per cell.
+
+    a = TopK_k(ReLU(p)). Equal pre-activations at the k-th place are decided by the lower concept index, so
+    that encoding is a function.
+
+    Parameters
+    ----------
+    weights
+        Encoder, decoder, biases and mean.
+    k
+        Most concepts that a cell may activate.
+    scale, encoder_id, training
+        As for `AffineDictionary`.
+
+    Raises
+    ------
+    InputError
+        If k is not between 1 and the number of concepts.
+    """
+
+    kind = "topk"
+
+    def __init__(
+        self,
+        weights: Weights,
+        k: int,
+        *,
+        scale: float = 1.0,
+        encoder_id: str = "",
+        training: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(weights, scale=scale, encoder_id=encoder_id, training=training)
+        if not 1 <= k <= self.n_concepts:
+            msg = (
+                f"k is {k}, expected 1 to n_concepts = {self.n_concepts}. "
+                "Choose a smaller k or more concepts."
+            )
+            raise InputError(msg)
+        self.k = int(k)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what besides the weights makes the dictionary what it is."""
+        return {**super().settings(), "k": self.k}
+
+    def activate(self, pre: Float[np.ndarray, "rows concepts"]) -> Float[np.ndarray, "rows concepts"]:
+        """Keep the k largest positive pre-activations of each row.
+
+        Parameters
+        ----------
+        pre
+            Pre-activations, ``(n_rows, n_concepts)``.
+
+        Returns
+        -------
+        Activations of the same shape and type, with at most k non-zeros per row.
+        """
+        positive = np.maximum(pre, 0)
+        last = np.partition(positive, self.n_concepts - self.k, axis=1)[:, [self.n_concepts - self.k]]
+        above = positive > last
+        tied = positive == last
+        places = self.k - above.sum(axis=1, keepdims=True)
+        keep = above | (tied & (np.cumsum(tied, axis=1) <= places))
+        activations: np.ndarray = np.where(keep, positive, positive.dtype.type(0))
+        return activations
+
+    def activate_one(
+        self, pre: Float[np.ndarray, "rows concepts"], concept: int
+    ) -> Float[np.ndarray, " rows"]:
+        """Compute the activation of one concept by counting its rivals instead of sorting.
+
+        Parameters
+        ----------
+        pre
+            Pre-activations, ``(n_rows, n_concepts)``.
+        concept
+            Index of the concept.
+
+        Returns
+        -------
+        ``activate(pre)[:, concept]``, exactly.
+        """
+        own = pre[:, [concept]]
+        rivals = (pre > own).sum(axis=1) + (pre[:, :concept] == own).sum(axis=1)
+        activation: np.ndarray = np.where(rivals < self.k, np.maximum(own[:, 0], 0), pre.dtype.type(0))
+        return activation

@@ -1,0 +1,138 @@
+"""Training of TopK dictionaries: what is learned from, what is held out, and the record that remains."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from conceptome.core import Embeddings, InputError
+from conceptome.dictionaries.affine import Weights
+from conceptome.dictionaries.checks import embedding_values
+from conceptome.dictionaries.fidelity import explained_variance
+from conceptome.dictionaries.heldout import HeldoutSplit
+from conceptome.dictionaries.options import TopK
+from conceptome.dictionaries.scaling import center_and_scale
+from conceptome.dictionaries.topk import TopKDictionary
+
+MIN_CELLS = 50
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
+    options: TopK | None = None,
+    *,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+    device: str = "cpu",
+    progress: bool = True,
+) -> TopKDictionary:
+    """Train a TopK sparse autoencoder on embeddings [Gao24].
+
+    The same seed, machine and number of threads give bit-identical weights.
+
+    Parameters
+    ----------
+    embeddings
+        A record or a bare array, ``(n_cells, d_embed)``.
+    options
+        See `TopK`; None = its defaults.
+    seed
+        Decides the split, the initialisation and the order of cells.
+    groups
+        Donor of each cell. Given, whole donors are held out; otherwise cells are.
+    device
+        Where torch computes.
+    progress
+        Whether to show a progress bar (never shown where the output is not a terminal or notebook).
+
+    Returns
+    -------
+    The dictionary of the epoch that was best on validation cells. Its `training` names the options, the seed,
+    the held-out split and the fidelity on held-out cells.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 50 cells, NaN, no variation, k > n_concepts, or `groups` of another length or
+        with a single value.
+    """
+    from conceptome.dictionaries.optimisation import optimise  # noqa: PLC0415 - imports torch
+
+    values = embedding_values(embeddings)
+    if len(values) < MIN_CELLS:
+        msg = f"Training needs at least {MIN_CELLS} cells, found {len(values)}."
+        raise InputError(msg)
+    center_and_scale(values)
+    asked = options or TopK()
+    split, heldout = _hold_out(embeddings, groups, fraction=asked.heldout_fraction, seed=seed)
+    learned, validation = _split_rows(~heldout, fraction=asked.validation_fraction, seed=seed)
+    mean, scale = center_and_scale(values[~heldout])
+    scaled = ((values - mean) * scale).astype(np.float32)
+    resolved = asked.resolve(d_embed=values.shape[1], n_train=len(learned))
+    maps, log = optimise(
+        scaled[learned], scaled[validation], resolved, seed=seed, device=device, progress=progress
+    )
+    dictionary = TopKDictionary(
+        Weights(**maps, mean=mean.astype(np.float32)),
+        k=int(resolved.k or 0),
+        scale=scale,
+        encoder_id=embeddings.encoder_id if isinstance(embeddings, Embeddings) else "",
+    )
+    fidelity = _fidelity(dictionary, values, heldout)
+    logger.info("Trained %r: %s", dictionary, fidelity)
+    dictionary.training = {
+        "options": resolved.to_dict(),
+        "seed": seed,
+        "split": split.to_dict(),
+        "n_cells": {"learned": len(learned), "validation": len(validation), "heldout": int(heldout.sum())},
+        "progress": log,
+        "fidelity": fidelity,
+    }
+    return dictionary
+
+
+def _hold_out(
+    embeddings: Embeddings | np.ndarray, groups: Sequence[str] | None, *, fraction: float, seed: int
+) -> tuple[HeldoutSplit, Bool[np.ndarray, " cells"]]:
+    if isinstance(embeddings, Embeddings):
+        names = embeddings.cell_ids.astype(str).tolist()
+    else:
+        names = [str(row) for row in range(len(embeddings))]
+    if groups is None:
+        split = HeldoutSplit.draw(names, fraction=fraction, seed=seed, by="cell")
+        return split, split.mask(names)
+    if len(groups) != len(names):
+        msg = f"groups has {len(groups)} entries, expected one for each of {len(names)} cells."
+        raise InputError(msg)
+    donors = [str(group) for group in groups]
+    split = HeldoutSplit.draw(donors, fraction=fraction, seed=seed, by="group")
+    return split, split.mask(donors)
+
+
+def _split_rows(
+    usable: Bool[np.ndarray, " cells"], *, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.random.default_rng(seed).permutation(np.flatnonzero(usable))
+    n_validation = max(1, round(fraction * len(rows)))
+    return np.sort(rows[n_validation:]), np.sort(rows[:n_validation])
+
+
+def _fidelity(
+    dictionary: TopKDictionary, values: np.ndarray, heldout: Bool[np.ndarray, " cells"]
+) -> dict[str, Any]:
+    activations = dictionary.encode(values)
+    r2, _ = explained_variance(
+        values[heldout], dictionary.decode(activations[heldout]), mean=dictionary.weights.mean
+    )
+    active = np.bincount(activations.indices, minlength=dictionary.n_concepts) > 0
+    return {
+        "r2_heldout": r2,
+        "l0": activations.nnz / len(values),
+        "dead": float(1 - active.mean()),
+    }
