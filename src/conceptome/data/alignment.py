@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass
 from typing import Literal
@@ -128,4 +129,10 @@ def _judge(alignment: Alignment, wanted: Names, names: Names) -> None:
         )
         raise InputError(msg)
     if alignment.overlap < WARN_BELOW:
-        logger.warning("%s Missing from the data: %s.", share, some(alignment.missing))
+        _warn_once(f"{share} Missing from the data: {some(alignment.missing)}.")
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    """Log a warning the first time: encoders align the same data again and again."""
+    logger.warning(message)

@@ -36,7 +36,7 @@ def demo() -> AnnData:
     ----------
     .. [Zheng17] Massively parallel digital transcriptional profiling of single cells, Nat Commun 8, 14049.
     """
-    import scanpy as sc  # noqa: PLC0415
+    import scanpy as sc
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -14,13 +14,13 @@ from conceptome.core import InputError, Names
 from conceptome.data.wording import some
 
 GeneNaming: TypeAlias = Literal["symbol", "ensembl", "other"]
+_NAMINGS: tuple[GeneNaming, ...] = ("symbol", "ensembl", "other")
 
 ENSEMBL_COLUMNS = ("ensembl_id", "gene_ids", "gene_id", "ensembl", "ensembl_ids", "feature_id")
 SYMBOL_COLUMNS = ("gene_symbols", "gene_symbol", "symbol", "gene_name", "gene_names", "feature_name")
 
-_ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}")
-_VERSION = re.compile(r"^(ENS[A-Z]*G\d{11})\.\d+")
-_NO_SYMBOL = re.compile(r"\W*\d+$|ENS[A-Z]*[TPE]\d{11}|[NX][MR]_\d|ILMN_|.*_at$|$")
+_ENSEMBL = re.compile(r"(ENS[A-Z]*G\d{11})(?:\.\d+)?")
+_NO_SYMBOL = re.compile(r"\W*\d*$|ENS[A-Z]*[TPE]\d{11}|[NX][MR]_\d|ILMN_|\S+_at$")
 
 
 def gene_naming(names: Iterable[str]) -> GeneNaming:
@@ -36,12 +36,12 @@ def gene_naming(names: Iterable[str]) -> GeneNaming:
     ``"ensembl"`` for gene ids of any species, with or without version; ``"other"`` for numbers, transcripts,
     probes and empty lists; ``"symbol"`` for everything else.
     """
-    kinds = Counter(_kind(str(name)) for name in names)
-    return max(("symbol", "ensembl", "other"), key=lambda kind: kinds[kind]) if kinds else "other"
+    kinds = Counter(map(_kind, map(str, names)))
+    return max(_NAMINGS, key=lambda naming: kinds[naming]) if kinds else "other"
 
 
 def _kind(name: str) -> GeneNaming:
-    if _ENSEMBL.match(name):
+    if name.startswith("ENS") and _ENSEMBL.match(name):
         return "ensembl"
     return "other" if _NO_SYMBOL.match(name) else "symbol"
 
@@ -59,7 +59,8 @@ def strip_version(names: Iterable[str]) -> Names:
     -------
     Names in the same order.
     """
-    return pd.Index([_VERSION.sub(r"\1", str(name)) for name in names], dtype=object)
+    stripped = [_ENSEMBL.sub(r"\1", name) if name.startswith("ENS") else name for name in map(str, names)]
+    return pd.Index(stripped, dtype=object)
 
 
 def symbols(adata: AnnData) -> Names:
