@@ -8,6 +8,7 @@ from conceptome.core.errors import (
     DictionaryMismatchError,
     InputError,
     MissingExtraError,
+    NotEditableError,
     require_extra,
 )
 from conceptome.core.hashing import content_id
@@ -44,6 +45,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "Names",
+    "NotEditableError",
     "Pairs",
     "content_id",
     "map_blocks",

@@ -14,6 +14,10 @@ class InputError(ConceptomeError):
     """Data or an argument is not what the method needs."""
 
 
+class NotEditableError(InputError):
+    """The encoder cannot embed edited cells, so nothing can be attributed to genes."""
+
+
 class MissingExtraError(ConceptomeError):
     """An optional dependency is needed and not installed."""
 

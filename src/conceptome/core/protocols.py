@@ -66,7 +66,8 @@ class Encoder(Protocol):
         """Embed edited cells, float64.
 
         `edits.cells` are row positions in `cells`, `edits.genes` columns of it. An edit without genes is a
-        no-op and gives the cell's own embedding by the same arithmetic.
+        no-op and gives the cell's own embedding by the same arithmetic. Raises `NotEditableError` where the
+        model cannot embed edited cells; `expression` does so as well.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""TITLE."""
+"""The run: from an AnnData file to a folder with everything that was found, resumable stage by stage."""
 
 import lazy_loader
 

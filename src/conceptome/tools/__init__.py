@@ -1,4 +1,4 @@
-"""TITLE."""
+"""The notebook's face, `cm.tl`: functions that write their results into an AnnData and return None."""
 
 import lazy_loader
 

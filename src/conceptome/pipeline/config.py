@@ -1,0 +1,199 @@
+"""What a run is told: one frozen class that is the command line's options and the TOML file's keys alike."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from conceptome.core import InputError
+
+DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Settings of a run. A field's type and documentation make its command-line option.
+
+    Raises
+    ------
+    InputError
+        If a value is outside its range or not one of the choices.
+    """
+
+    data: str
+    """An .h5ad file with raw counts, or "demo" for the 700 immune cells that come with scanpy."""
+    out: str
+    """Run folder to write, or to continue."""
+    encoder: str = "scvi"
+    """scvi or linear (fitted here), scvi:DIR or linear:DIR (saved), obsm:KEY (precomputed), a plug-in."""
+    gene_sets: tuple[str, ...] = ("immune-starter",)
+    """GMT files, or names of shipped collections, to name concepts with."""
+    label_key: tuple[str, ...] = ()
+    """Columns of obs with labels to compare concepts with, such as cell_type."""
+    batch_key: str | None = None
+    """Column of obs with the batch that a fitted scvi accounts for."""
+    donor_key: str | None = None
+    """Column of obs with the donor; whole donors are held out where cells are split."""
+    layer: str | None = None
+    """Layer with the raw counts; found by itself when left out."""
+    n_concepts: int | None = None
+    """Size of the dictionary (default: min(512, 8 d_embed, n_train / 10), at least 2 k)."""
+    k: int | None = None
+    """Concepts that a cell may activate (default: d_embed / 2, between 2 and 16)."""
+    n_pairs: int = 64
+    """Counterfactual pairs per concept."""
+    n_counterfactuals: int = 1
+    """Counterfactuals per factual; their effects are averaged."""
+    match_on: tuple[str, ...] = ()
+    """Columns of obs in which a counterfactual must equal its factual, such as donor."""
+    caliper: float | None = None
+    """Largest allowed |log ratio| of library sizes within a pair."""
+    sampling: Literal["stratified", "top"] = "stratified"
+    """Draw factuals evenly over activation quintiles, or take the strongest."""
+    min_pairs: int = 8
+    """Concepts with fewer pairs are reported as not attributable."""
+    intervention: Literal["substitute", "mask"] = "substitute"
+    """Take a gene's value from the counterfactual, or set it to zero."""
+    aggregate: Literal["relative", "pre"] = "relative"
+    """Attribution as share of the activation, or as mean change of the pre-activation."""
+    min_size: int = 10
+    """Smallest term tested, in genes that were measured."""
+    max_size: int = 500
+    """Largest term tested, in genes that were measured."""
+    n_permutations: int = 1000
+    """Gene permutations of the enrichment null."""
+    seed: int = 0
+    """Seed of every random choice."""
+    batch_size: int = 4096
+    """Edited cells encoded at a time; changes memory and speed, never a result."""
+    device: str = "cpu"
+    """Device that fits models: cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                msg = f"{name} is {value}, expected at least {least}."
+                raise InputError(msg)
+        for name, choices in _choices().items():
+            if getattr(self, name) not in choices:
+                msg = f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}."
+                raise InputError(msg)
+        if self.min_size > self.max_size:
+            msg = f"min_size is {self.min_size} and max_size {self.max_size}: no term can lie between them."
+            raise InputError(msg)
+
+    def to_toml(self) -> str:
+        """Return the settings as TOML; keys at their default of none are left out."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        return tomli_w.dumps({k: list(v) if isinstance(v, tuple) else v for k, v in values.items()})
+
+
+_LEAST = {
+    "n_concepts": 2,
+    "k": 1,
+    "n_pairs": 1,
+    "n_counterfactuals": 1,
+    "caliper": 0.0,
+    "min_pairs": 2,
+    "min_size": 1,
+    "max_size": 1,
+    "n_permutations": 100,
+    "seed": 0,
+    "batch_size": 1,
+}
+
+
+@cache
+def _choices() -> dict[str, tuple[str, ...]]:
+    hints = get_type_hints(RunConfig)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
+
+
+@cache
+def field_documentation() -> dict[str, str]:
+    """Read the documentation under each field of `RunConfig` from its source."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(RunConfig))).body[0]
+    documentation = {}
+    statements = body.body if isinstance(body, ast.ClassDef) else []
+    for field, text in pairwise(statements):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+        ):
+            documentation[field.target.id] = " ".join(str(ast.literal_eval(text.value)).split())
+    return documentation
+
+
+def build_config(options: dict[str, Any], *, toml: Path | None = None) -> RunConfig:
+    """Join a TOML file and explicit options; explicit options win.
+
+    Parameters
+    ----------
+    options
+        Values by field name.
+    toml
+        File with further values under the same names.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no TOML, a key is unknown, or a value has the wrong type.
+    """
+    values = {**(_read_toml(toml) if toml else {}), **options}
+    known = {field.name for field in fields(RunConfig)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        msg = f"Unknown settings {', '.join(unknown)}. Known are {', '.join(sorted(known))}."
+        raise InputError(msg)
+    missing = [name for name in ("data", "out") if name not in values]
+    if missing:
+        msg = f"The settings {' and '.join(missing)} are missing; give them as options or in the TOML file."
+        raise InputError(msg)
+    return RunConfig(**{name: _converted(name, value) for name, value in values.items()})
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"The configuration {path} cannot be read ({error.strerror}). Check the path."
+        raise InputError(msg) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"The configuration {path} is not valid TOML: {error}."
+        raise InputError(msg) from None
+
+
+def _converted(name: str, value: Any) -> Any:  # noqa: ANN401 - a TOML value may be anything
+    hint = get_type_hints(RunConfig)[name]
+    kinds = get_args(hint) if get_origin(hint) is not Literal else (str,)
+    kinds = kinds or (hint,)
+    if get_origin(hint) is tuple:
+        if isinstance(value, str):
+            value = (value,)
+        if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+    elif float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, tuple(kind for kind in kinds if isinstance(kind, type))) and not isinstance(
+        value, bool
+    ):
+        return value
+    expected = "a list of texts" if get_origin(hint) is tuple else " or ".join(_plain(kind) for kind in kinds)
+    msg = f"{name} is {value!r}, expected {expected}."
+    raise InputError(msg)
+
+
+def _plain(kind: type) -> str:
+    names = {int: "a whole number", float: "a number", str: "a text", type(None): "nothing"}
+    return names.get(kind, str(kind))

@@ -1,0 +1,66 @@
+"""What a run folder holds, in a few lines for a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from conceptome.pipeline import storage
+from conceptome.pipeline.folder import RunFolder
+from conceptome.pipeline.stages import STAGES
+
+
+def describe_run(path: Path | str) -> str:
+    """Tell what a run folder is, which stages are finished and what to do next.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+
+    Returns
+    -------
+    Several lines of text.
+
+    Raises
+    ------
+    BundleError
+        If it is no run folder, or a damaged one.
+    """
+    folder = RunFolder.existing(path)
+    manifest = folder.manifest
+    data = manifest.get("input", {})
+    lines = [
+        f"{path}: run on {data.get('name')} ({data.get('n_cells'):,} cells x {data.get('n_genes'):,} genes), "
+        f"encoder {manifest['config']['encoder']}, Conceptome {manifest['versions']['conceptome']}"
+    ]
+    for stage in STAGES:
+        entry = manifest["stages"].get(stage.name)
+        if entry is None:
+            state = "not done"
+        elif not folder.is_done(stage.name, entry["digest"]):
+            state = "damaged: its files are not what it wrote"
+        else:
+            state = f"{entry['message']} ({entry['seconds']:.1f} s)"
+        lines.append(f"  {stage.name:<10} {state}")
+    lines.extend(_concept_lines(folder))
+    complete = all(
+        stage.name in manifest["stages"]
+        and folder.is_done(stage.name, manifest["stages"][stage.name]["digest"])
+        for stage in STAGES
+    )
+    again = f"Next: continue with the same command: {manifest['command']}"
+    lines.append(f"Next: open {folder.path / 'report.html'}" if complete else again)
+    return "\n".join(lines)
+
+
+def _concept_lines(folder: RunFolder) -> list[str]:
+    if "summarise" not in folder.manifest["stages"]:
+        return []
+    table, _ = storage.read_table(folder.path / "concepts.parquet")
+    labelled = table.dropna(subset=["best_label"]).sort_values("best_label_f1", ascending=False)
+    best = labelled.drop_duplicates("best_label").head(12)
+    lines = ["  The best concept for each label:"] if len(best) else []
+    for row in best.to_dict("records"):
+        genes = ", ".join(row["top_genes"].split(";")[:6]) or "no driving genes"
+        lines.append(f"    {row['concept']:>4}  {row['best_label']} (F1 {row['best_label_f1']:.2f}): {genes}")
+    return lines

@@ -1,0 +1,296 @@
+"""The stages of a run, in order; each writes its files into a scratch folder and returns facts about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from conceptome import attribution, counterfactuals, data, dictionaries, encoders, enrichment, evaluation
+from conceptome.core import Embeddings, NotEditableError
+from conceptome.pipeline import storage
+from conceptome.pipeline.context import Run
+from conceptome.pipeline.report import ReportContents, write_report
+from conceptome.pipeline.summary import summarise_concepts
+
+MAX_LAYOUT_CELLS = 50_000
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run."""
+
+    name: str
+    needs: tuple[str, ...]
+    """Stages whose files it reads."""
+    settings: tuple[str, ...]
+    """Fields of `RunConfig` on which its result depends."""
+    work: Callable[[Run, Path], Facts]
+    """Writes into the folder it is given; returns facts, of which ``message`` is told to the user."""
+
+
+def embed(run: Run, folder: Path) -> Facts:
+    """Fit or load the encoder, embed the cells."""
+    config = run.config
+    encoder = encoders.from_spec(
+        config.encoder, run.adata, batch_key=config.batch_key, seed=config.seed, device=config.device
+    )
+    record = encoder.embed(run.adata)
+    encoder.save(folder / "encoder")
+    storage.save_embeddings(record, folder / "embeddings.zarr")
+    n_cells, d_embed = record.values.shape
+    return {
+        "encoder": config.encoder.partition(":")[0],
+        "encoder_id": record.encoder_id,
+        "d_embed": d_embed,
+        "message": f"{n_cells:,} cells, {d_embed} coordinates",
+    }
+
+
+def train(run: Run, folder: Path) -> Facts:
+    """Train the dictionary, encode the cells."""
+    config = run.config
+    options = dictionaries.TopK(n_concepts=config.n_concepts, k=config.k)
+    dictionary = dictionaries.train(
+        run.embeddings,
+        options,
+        seed=config.seed,
+        groups=None if run.donors is None else run.donors.astype(str).tolist(),
+        device=config.device,
+    )
+    dictionary.save(folder / "dictionary")
+    activations = dictionary.encode(run.embeddings)
+    storage.save_activations(activations, folder / "activations.zarr")
+    dead = int((activations.frequency() == 0).sum())
+    return {
+        "dictionary_id": dictionary.dictionary_id,
+        "message": f"{dictionary.n_concepts} concepts, {dictionary.k} per cell, {dead} dead",
+    }
+
+
+def match(run: Run, folder: Path) -> Facts:
+    """Find counterfactual pairs and null pairs."""
+    config = run.config
+    pairs = counterfactuals.match(
+        run.activations,
+        run.embeddings,
+        obs=run.adata.obs,
+        library_size=data.library_size(run.adata),
+        n_pairs=config.n_pairs,
+        n_counterfactuals=config.n_counterfactuals,
+        match_on=config.match_on,
+        describe=tuple(name for name in config.label_key if name not in config.match_on),
+        caliper=config.caliper,
+        sampling=config.sampling,
+        min_pairs=config.min_pairs,
+        seed=config.seed,
+    )
+    storage.save_pairs(pairs, folder)
+    n_concepts = len(np.unique(pairs.concept))
+    without = len(pairs.not_attributable)
+    return {"message": f"{len(pairs):,} pairs of {n_concepts} concepts; {without} not attributable"}
+
+
+def attribute(run: Run, folder: Path) -> Facts:
+    """Measure the effect of every gene on every concept."""
+    config = run.config
+    try:
+        record = attribution.attribute(
+            run.adata,
+            run.encoder,
+            run.dictionary,
+            run.pairs,
+            intervention=config.intervention,
+            aggregate=config.aggregate,
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
+    except NotEditableError as error:
+        return {"missing": str(error), "message": f"left out. {error}"}
+    storage.save_attributions(record, folder)
+    with_drivers = int(record.drives.any(axis=1).sum())
+    return {"message": f"{with_drivers} of {len(record.concepts)} concepts have genes that drive them"}
+
+
+def compare(run: Run, folder: Path) -> Facts:
+    """Compute differential expression, active against inactive cells."""
+    record = attribution.differential_expression(run.adata, run.activations)
+    storage.save_de(record, folder / "de.parquet")
+    return {"message": f"{len(record.concepts)} concepts x {len(record.genes):,} genes"}
+
+
+def enrich(run: Run, folder: Path) -> Facts:
+    """Name concepts by gene sets, from attributions and from differential expression."""
+    config = run.config
+    expression = pd.Series(np.asarray(run.adata.X.mean(axis=0)).ravel(), index=run.adata.var_names)
+    names = pd.Series(run.symbols, index=run.adata.var_names)
+    counts = {}
+    for name, scores in (("enrichment", run.attributions), ("enrichment_de", run.de)):
+        if scores is None:
+            continue
+        record = enrichment.gsea(
+            scores,
+            run.gene_sets,
+            min_size=config.min_size,
+            max_size=config.max_size,
+            n_permutations=config.n_permutations,
+            expression=expression,
+            gene_names=names,
+            seed=config.seed,
+        )
+        storage.save_enrichment(record, folder / f"{name}.parquet")
+        counts[name] = int((record.table["q_global"] <= 0.05).sum())
+    attributed = f"{counts['enrichment']:,} findings by attribution, " if "enrichment" in counts else ""
+    return {"message": f"{attributed}{counts['enrichment_de']:,} findings by expression (q <= 0.05)"}
+
+
+def evaluate(run: Run, folder: Path) -> Facts:
+    """Measure fidelity, probes and labels for concepts, neurons and PCA."""
+    record = evaluation.evaluate(
+        run.adata,
+        run.encoder,
+        run.dictionary,
+        label_keys=run.config.label_key,
+        seed=run.config.seed,
+        embeddings=run.embeddings,
+        group_key=run.config.donor_key,
+    )
+    storage.save_evaluation(record, folder / "evaluation.json")
+    measures = record.measures
+    chosen = measures[(measures["dictionary"] == run.dictionary.kind) & (measures["metric"] == "r2")]
+    return {"message": f"held-out R2 {chosen['value'].iloc[0]:.3f}"}
+
+
+def summarise(run: Run, folder: Path) -> Facts:
+    """Write one row per concept."""
+    table = summarise_concepts(
+        run.activations,
+        labels=run.labels,
+        attributions=run.attributions,
+        enrichment=run.enrichment("enrichment"),
+        pairs=run.pairs,
+        seed=run.config.seed,
+    )
+    storage.write_table(table, folder / "concepts.parquet")
+    return {"message": f"{len(table)} rows"}
+
+
+def layout(run: Run, folder: Path) -> Facts:
+    """Lay the cells out in two dimensions, as the model sees them."""
+    coordinates = umap_layout(run.embeddings, seed=run.config.seed)
+    frame = pd.DataFrame(coordinates, columns=["x", "y"])
+    frame.insert(0, "cell", run.embeddings.cell_ids)
+    storage.write_table(frame, folder / "layout.parquet")
+    return {"message": f"UMAP of {int(np.isfinite(coordinates[:, 0]).sum()):,} cells"}
+
+
+def umap_layout(embeddings: Embeddings, *, seed: int = 0) -> np.ndarray:
+    """Compute a UMAP of embeddings; beyond 50,000 cells of a random sample, NaN for the others.
+
+    Parameters
+    ----------
+    embeddings
+        The embeddings.
+    seed
+        Seed of the sample and of UMAP.
+
+    Returns
+    -------
+    Coordinates, ``(n_cells, 2)``, float64.
+    """
+    from umap import UMAP
+
+    n_cells = len(embeddings.cell_ids)
+    shown = np.arange(n_cells)
+    if n_cells > MAX_LAYOUT_CELLS:
+        shown = np.sort(np.random.default_rng(seed).choice(n_cells, MAX_LAYOUT_CELLS, replace=False))
+    coordinates = np.full((n_cells, 2), np.nan)
+    model = UMAP(n_neighbors=min(15, len(shown) - 1), min_dist=0.4, random_state=seed, n_jobs=1)
+    coordinates[shown] = model.fit_transform(embeddings.values[shown])
+    return coordinates
+
+
+def report(run: Run, folder: Path) -> Facts:
+    """Write the report."""
+    write_report(folder / "report.html", report_contents(run))
+    return {"message": str(run.path / "report.html")}
+
+
+def report_contents(run: Run) -> ReportContents:
+    """Collect what a report of a finished run shows."""
+    manifest = run.folder.manifest
+    stages = manifest["stages"]
+    layout_frame, _ = storage.read_table(run.path / "layout.parquet")
+    concepts, _ = storage.read_table(run.path / "concepts.parquet")
+    missing = {"attributions": stages["attribute"]["missing"]} if "missing" in stages["attribute"] else {}
+    symbols = dict(zip(run.adata.var_names, run.symbols, strict=True))
+    return ReportContents(
+        title=manifest["input"]["name"],
+        facts=_facts(run),
+        umap=layout_frame[["x", "y"]].to_numpy(),
+        labels=run.labels,
+        activations=run.activations,
+        concepts=concepts,
+        manifest={
+            "command": manifest["command"],
+            "created": manifest["created"],
+            "versions": manifest["versions"],
+            "seeds": {"run": run.config.seed},
+            "settings": manifest["config"],
+            "timings": {name: entry["seconds"] for name, entry in stages.items() if "seconds" in entry},
+        },
+        attributions=run.attributions,
+        pairs=run.pairs,
+        de=run.de,
+        enrichment=run.enrichment("enrichment"),
+        enrichment_de=run.enrichment("enrichment_de"),
+        evaluation=run.evaluation,
+        gene_sets=run.gene_sets,
+        gene_names=None if run.symbols.equals(run.adata.var_names) else symbols,
+        missing=missing,
+    )
+
+
+def _facts(run: Run) -> dict[str, str | int | float]:
+    n_cells, n_genes = run.adata.shape
+    library = data.library_size(run.adata)
+    return {
+        "Cells": n_cells,
+        "Genes": n_genes,
+        "Median counts per cell": float(np.median(library)),
+        "Encoder": run.config.encoder,
+        "Embedding coordinates": run.embeddings.d_embed,
+        "Concepts": run.dictionary.n_concepts,
+        "Dictionary": f"{run.dictionary.kind} {run.dictionary.dictionary_id}",
+        "Gene sets": ", ".join(f"{sets.collection} ({len(sets.terms):,} terms)" for sets in run.gene_sets),
+    }
+
+
+STAGES = (
+    Stage("embed", (), ("encoder", "batch_key", "layer", "seed", "device"), embed),
+    Stage("train", ("embed",), ("n_concepts", "k", "donor_key", "seed", "device"), train),
+    Stage(
+        "match",
+        ("train",),
+        ("n_pairs", "n_counterfactuals", "match_on", "caliper", "sampling", "min_pairs", "label_key", "seed"),
+        match,
+    ),
+    Stage("attribute", ("match",), ("intervention", "aggregate", "seed"), attribute),
+    Stage("compare", ("train",), (), compare),
+    Stage(
+        "enrich",
+        ("attribute", "compare"),
+        ("gene_sets", "min_size", "max_size", "n_permutations", "seed"),
+        enrich,
+    ),
+    Stage("evaluate", ("train",), ("label_key", "donor_key", "seed"), evaluate),
+    Stage("summarise", ("match", "enrich"), ("label_key", "seed"), summarise),
+    Stage("layout", ("embed",), ("seed",), layout),
+    Stage("report", ("summarise", "evaluate", "layout"), (), report),
+)

@@ -1,0 +1,261 @@
+"""Records to files and back, exactly: zarr for arrays over cells, parquet for tables, JSON for the rest."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from conceptome.core import (
+    Activations,
+    Attributions,
+    BundleError,
+    DifferentialExpression,
+    Embeddings,
+    Enrichment,
+    Evaluation,
+    Pairs,
+)
+
+_META = b"conceptome"
+
+
+def write_table(frame: pd.DataFrame, path: Path, **meta: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Write a table as parquet, with JSON facts in the schema's metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), _META: json.dumps(meta).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a table and the facts written with it.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{path} cannot be read ({error}). Run again to make it anew."
+        raise BundleError(msg) from None
+    meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
+    return table.to_pandas(), meta
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any], **attributes: str | float) -> None:
+    """Write arrays, CSR matrices and texts into one zarr store, in AnnData's encodings."""
+    import zarr
+    from anndata.io import write_elem
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr 3 warns of the text type that AnnData chose
+        store = zarr.open_group(str(path), mode="w")
+        store.attrs.update(attributes)
+        for name, array in arrays.items():
+            write_elem(store, name, array)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read a store of `write_arrays`: the arrays by name, and the attributes."""
+    import zarr
+    from anndata.io import read_elem
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        store = zarr.open_group(str(path), mode="r")
+        return {name: read_elem(store[name]) for name in store}, dict(store.attrs)
+
+
+def save_embeddings(record: Embeddings, path: Path) -> None:
+    """Write embeddings as zarr."""
+    arrays = {"values": record.values, "cell_ids": record.cell_ids.to_numpy(dtype=str)}
+    write_arrays(path, arrays, encoder_id=record.encoder_id, encoder_name=record.encoder_name)
+
+
+def load_embeddings(path: Path) -> Embeddings:
+    """Read what `save_embeddings` wrote."""
+    arrays, attributes = read_arrays(path)
+    return Embeddings(
+        arrays["values"], _names(arrays["cell_ids"]), attributes["encoder_id"], attributes["encoder_name"]
+    )
+
+
+def save_activations(record: Activations, path: Path) -> None:
+    """Write activations as zarr, CSR."""
+    arrays = {"values": record.values, "cell_ids": record.cell_ids.to_numpy(dtype=str)}
+    write_arrays(path, arrays, dictionary_id=record.dictionary_id, scale=float(record.scale))
+
+
+def load_activations(path: Path) -> Activations:
+    """Read what `save_activations` wrote."""
+    arrays, attributes = read_arrays(path)
+    return Activations(
+        sp.csr_array(arrays["values"]),
+        _names(arrays["cell_ids"]),
+        attributes["dictionary_id"],
+        float(attributes["scale"]),
+    )
+
+
+def _names(values: np.ndarray) -> pd.Index[str]:
+    return pd.Index(np.asarray(values, dtype=object))
+
+
+def save_pairs(record: Pairs, folder: Path) -> None:
+    """Write ``pairs.parquet`` and, where there are null pairs, ``pairs_null.parquet``."""
+    meta = {
+        "dictionary_id": record.dictionary_id,
+        "not_attributable": {str(k): v for k, v in record.not_attributable.items()},
+        "n_dropped": {str(k): int(v) for k, v in record.n_dropped.items()},
+    }
+    write_table(record.to_frame(), folder / "pairs.parquet", **meta)
+    if record.null is not None:
+        write_table(record.null.to_frame(), folder / "pairs_null.parquet", dictionary_id=record.dictionary_id)
+
+
+def load_pairs(folder: Path, cell_ids: pd.Index[str]) -> Pairs:
+    """Read what `save_pairs` wrote; cell ids become positions in `cell_ids` again."""
+    frame, meta = read_table(folder / "pairs.parquet")
+    null_path = folder / "pairs_null.parquet"
+    return _pairs(
+        frame,
+        cell_ids,
+        dictionary_id=meta["dictionary_id"],
+        not_attributable={int(k): v for k, v in meta["not_attributable"].items()},
+        n_dropped={int(k): v for k, v in meta["n_dropped"].items()},
+        null=_pairs(read_table(null_path)[0], cell_ids, dictionary_id=meta["dictionary_id"])
+        if null_path.exists()
+        else None,
+    )
+
+
+def _pairs(frame: pd.DataFrame, cell_ids: pd.Index[str], **facts: Any) -> Pairs:  # noqa: ANN401
+    columns = ("concept", "pair", "activation", "distance", "distance_percentile", "library_ratio", "matched")
+    return Pairs(
+        **{name: frame[name].to_numpy() for name in columns},
+        factual=cell_ids.get_indexer(pd.Index(frame["factual"])),
+        counterfactual=cell_ids.get_indexer(pd.Index(frame["counterfactual"])),
+        cell_ids=cell_ids,
+        **facts,
+    )
+
+
+_ATTRIBUTION_MATRICES = (
+    "attribution",
+    "se",
+    "ci_low",
+    "ci_high",
+    "effect_act",
+    "effect_pre",
+    "n_differing",
+    "sign_consistency",
+    "p",
+    "q",
+    "drives",
+)
+
+
+def save_attributions(record: Attributions, folder: Path) -> None:
+    """Write ``attributions.parquet`` and ``attributions_null.parquet``."""
+    meta = {
+        "dictionary_id": record.dictionary_id,
+        "encoder_id": record.encoder_id,
+        "aggregate": record.aggregate,
+        "noise_floor": float(record.noise_floor),
+        "null_driver_rate": [None if np.isnan(rate) else float(rate) for rate in record.null_driver_rate],
+    }
+    frame = record.to_frame()
+    write_table(frame, folder / "attributions.parquet", **meta)
+    null = frame[["concept", "gene"]].assign(attribution=record.null_attribution.ravel())
+    write_table(null, folder / "attributions_null.parquet", dictionary_id=record.dictionary_id)
+
+
+def load_attributions(folder: Path) -> Attributions:
+    """Read what `save_attributions` wrote."""
+    frame, meta = read_table(folder / "attributions.parquet")
+    null, _ = read_table(folder / "attributions_null.parquet")
+    genes = pd.Index(frame["gene"].cat.categories)
+    shape = (-1, len(genes))
+    first = frame.iloc[:: len(genes)]
+    rates = [np.nan if rate is None else rate for rate in meta["null_driver_rate"]]
+    return Attributions(
+        **{name: frame[name].to_numpy().reshape(shape) for name in _ATTRIBUTION_MATRICES},
+        null_attribution=null["attribution"].to_numpy().reshape(shape),
+        floor=first["floor"].to_numpy(),
+        null_driver_rate=np.array(rates, dtype=float),
+        n_pairs=first["n_pairs"].to_numpy(),
+        status=first["status"].astype(str).to_numpy(dtype=object),
+        concepts=first["concept"].to_numpy(),
+        genes=genes,
+        dictionary_id=meta["dictionary_id"],
+        encoder_id=meta["encoder_id"],
+        intervention=str(frame["intervention"].iloc[0]),
+        aggregate=meta["aggregate"],
+        noise_floor=meta["noise_floor"],
+    )
+
+
+def save_de(record: DifferentialExpression, path: Path) -> None:
+    """Write ``de.parquet``."""
+    write_table(record.to_frame(), path, dictionary_id=record.dictionary_id)
+
+
+def load_de(path: Path) -> DifferentialExpression:
+    """Read what `save_de` wrote."""
+    frame, meta = read_table(path)
+    genes = pd.Index(frame["gene"].cat.categories)
+    columns = ("log_fold_change", "score", "p", "q", "t", "p_t", "q_t")
+    return DifferentialExpression(
+        **{name: frame[name].to_numpy().reshape(-1, len(genes)) for name in columns},
+        concepts=frame["concept"].to_numpy()[:: len(genes)],
+        genes=genes,
+        dictionary_id=meta["dictionary_id"],
+    )
+
+
+def save_enrichment(record: Enrichment, path: Path) -> None:
+    """Write ``enrichment.parquet`` with its calibration beside the rows."""
+    write_table(
+        record.table,
+        path,
+        dictionary_id=record.dictionary_id,
+        calibration=json.loads(record.calibration.to_json(orient="records")),
+    )
+
+
+def load_enrichment(path: Path) -> Enrichment:
+    """Read what `save_enrichment` wrote."""
+    table, meta = read_table(path)
+    return Enrichment(table, meta["dictionary_id"], pd.DataFrame(meta["calibration"]))
+
+
+def save_evaluation(record: Evaluation, path: Path) -> None:
+    """Write ``evaluation.json``; a number that could not be measured is null."""
+    content = {
+        "dictionary_id": record.dictionary_id,
+        "measures": json.loads(record.measures.to_json(orient="records", double_precision=15)),
+        "units": json.loads(record.units.to_json(orient="records", double_precision=15)),
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def load_evaluation(path: Path) -> Evaluation:
+    """Read what `save_evaluation` wrote."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return Evaluation(
+        pd.DataFrame(content["measures"]), pd.DataFrame(content["units"]), content["dictionary_id"]
+    )

@@ -1,0 +1,106 @@
+"""One row per concept: what the tables and the report say of it at a glance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from conceptome import evaluation
+from conceptome.core import Activations, Attributions, Enrichment, Pairs
+
+TOP_GENES = 10
+
+
+def summarise_concepts(
+    activations: Activations,
+    *,
+    labels: pd.DataFrame,
+    attributions: Attributions | None,
+    enrichment: Enrichment | None,
+    pairs: Pairs,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Build the table of ``concepts.parquet``.
+
+    Parameters
+    ----------
+    activations
+        Activations of all cells.
+    labels
+        Label columns of the same cells; may have none.
+    attributions
+        Gene scores; None leaves the genes empty.
+    enrichment
+        Terms by attribution; None leaves the term empty.
+    pairs
+        Counterfactual pairs, for concepts that are not attributable.
+    seed
+        Seed of the split on which labels are chosen.
+
+    Returns
+    -------
+    ``concept, frequency, mean_activation`` (over the cells that activate it), ``best_label_key, best_label,
+    best_label_f1`` (missing without labels), ``top_genes`` (the strongest that drive it, joined by ``;``),
+    ``n_drivers, top_term, top_term_q, status, stability`` (NaN: not measured by a single run).
+    """
+    n_concepts = activations.n_concepts
+    frequency = activations.frequency()
+    totals = np.asarray(activations.values.sum(axis=0)).ravel()
+    n_active = frequency * len(activations.cell_ids)
+    table = pd.DataFrame({"concept": np.arange(n_concepts), "frequency": frequency})
+    table["mean_activation"] = np.divide(totals, n_active, out=np.zeros(n_concepts), where=n_active > 0)
+    best = _best_labels(activations, labels, seed=seed)
+    table = table.merge(best, on="concept", how="left")
+    table = table.merge(_drivers(attributions), on="concept", how="left")
+    table = table.merge(_top_terms(enrichment), on="concept", how="left")
+    table["top_genes"] = table["top_genes"].fillna("")
+    table["status"] = _status(table["concept"], attributions, pairs)
+    table["stability"] = np.nan
+    return table
+
+
+def _best_labels(activations: Activations, labels: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Pick for each concept the label, of any column, that it separates best."""
+    frames = []
+    for key in labels.columns:
+        frame = evaluation.label_concepts(activations, labels[key], seed=seed)
+        frames.append(frame[["concept", "best_label", "best_label_f1"]].assign(best_label_key=key))
+    if not frames:
+        return pd.DataFrame(columns=["concept", "best_label_key", "best_label", "best_label_f1"])
+    by = ["concept", "best_label_f1"]
+    ranked = pd.concat(frames).sort_values(by, ascending=[True, False], kind="stable")
+    best = ranked.drop_duplicates("concept")
+    return best[["concept", "best_label_key", "best_label", "best_label_f1"]]
+
+
+def _drivers(attributions: Attributions | None) -> pd.DataFrame:
+    rows = []
+    if attributions is not None:
+        for position, concept in enumerate(attributions.concepts):
+            drivers = np.flatnonzero(attributions.drives[position] & (attributions.attribution[position] > 0))
+            order = np.argsort(-attributions.attribution[position, drivers], kind="stable")
+            names = attributions.genes[drivers[order][:TOP_GENES]]
+            rows.append((int(concept), ";".join(names), int(attributions.drives[position].sum())))
+    return pd.DataFrame(rows, columns=["concept", "top_genes", "n_drivers"])
+
+
+def _top_terms(enrichment: Enrichment | None) -> pd.DataFrame:
+    """Pick the significant term with the largest positive NES."""
+    columns = {"name": "top_term", "q_global": "top_term_q"}
+    if enrichment is None:
+        return pd.DataFrame(columns=["concept", *columns.values()])
+    table = enrichment.table
+    found = table[(table["q_global"] <= 0.05) & (table["nes"] > 0)]
+    best = found.sort_values(["concept", "nes"], ascending=[True, False], kind="stable").drop_duplicates(
+        "concept"
+    )
+    return best[["concept", *columns]].rename(columns=columns)
+
+
+def _status(concepts: pd.Series, attributions: Attributions | None, pairs: Pairs) -> list[str]:
+    known = {} if attributions is None else dict(zip(attributions.concepts, attributions.status, strict=True))
+    reasons = pairs.not_attributable
+    return [
+        str(known.get(c, f"not attributable: {reasons[c]}" if c in reasons else "not attributed"))
+        for c in concepts
+    ]
