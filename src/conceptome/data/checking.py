@@ -52,8 +52,8 @@ class DataReport:
         if self.counts:
             low, p5, median, p95, high = self.library_size
             lines += [
-                f"raw counts: in {self.counts}; {self.n_empty_cells:,} cells and {self.n_empty_genes:,} genes "
-                "without any",
+                f"raw counts: in {self.counts}; none at all for {self.n_empty_cells:,} cells and "
+                f"{self.n_empty_genes:,} genes",
                 f"counts per cell: median {median:,.0f}, 90% within {p5:,.0f}-{p95:,.0f}, "
                 f"all within {low:,.0f}-{high:,.0f}",
             ]
@@ -159,7 +159,7 @@ def _key_problems(obs: pd.DataFrame, key: str) -> list[str]:
     n_missing = int(obs[key].isna().sum())
     if n_missing:
         return [
-            f"obs[{key!r}] has no value in {n_missing:,} of {len(obs):,} cells. Fill them in, or drop the cells: "
+            f"obs[{key!r}] has no value in {n_missing:,} of {len(obs):,} cells. Fill it in, or drop them: "
             f"adata = adata[adata.obs[{key!r}].notna()].copy()."
         ]
     return []
@@ -201,8 +201,8 @@ def _count_warnings(adata: AnnData, totals: CountTotals) -> list[str]:
     empty = adata.var_names[totals.per_gene == 0]
     if len(empty):
         return [
-            f"{len(empty):,} of {adata.n_vars:,} genes have no counts in any cell ({some(empty)}): no concept "
-            "can be attributed to them."
+            f"{len(empty):,} of {adata.n_vars:,} genes have no counts in any cell ({some(empty)}): "
+            "nothing can be attributed to them."
         ]
     return []
 

@@ -123,9 +123,9 @@ class PrecomputedEncoder:
 
     def _refuse(self) -> NoReturn:
         msg = (
-            f"obsm[{self.key!r}] is a finished embedding: attribution needs the model that made it, to embed cells "
-            "with edited counts. Everything else works. For attribution use --encoder scvi or linear (fitted on "
-            "these cells), or load the model with scvi:DIR."
+            f"obsm[{self.key!r}] is a finished embedding. Attribution needs the model that made it, to embed "
+            "cells with edited counts; everything else works without. For attribution fit an encoder "
+            "(scvi or linear), or load the model from its folder (scvi:DIR)."
         )
         raise InputError(msg)
 
@@ -136,7 +136,7 @@ def _table(adata: AnnData, key: str) -> np.ndarray:
         msg = f"obsm has no entry {key!r}; it has {some(adata.obsm)}.{near}"
         raise InputError(msg)
     stored = adata.obsm[key]
-    values = stored.toarray() if sp.issparse(stored) else np.asarray(stored)
+    values = stored.toarray() if isinstance(stored, sp.sparray | sp.spmatrix) else np.asarray(stored)
     if values.ndim != 2 or not values.shape[1] or values.dtype.kind not in "biuf":
         msg = (
             f"obsm[{key!r}] has shape {values.shape} and type {values.dtype}, expected numbers, cells x "
