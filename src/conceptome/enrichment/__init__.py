@@ -1,4 +1,4 @@
-"""TITLE."""
+"""Gene sets and preranked enrichment of every concept at once."""
 
 import lazy_loader
 
