@@ -1,4 +1,4 @@
-"""TITLE."""
+"""Counterfactual pairs: cells that activate a concept, and their nearest cells that do not."""
 
 import lazy_loader
 

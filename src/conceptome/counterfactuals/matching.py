@@ -1,0 +1,218 @@
+"""Matched pairs: factuals that activate a concept, counterfactuals that do not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from conceptome.core import Activations, Embeddings, Pairs
+from conceptome.counterfactuals.description import Describer, random_distances
+from conceptome.counterfactuals.inputs import cell_pool, check_counts, chosen_concepts, obs_codes
+from conceptome.counterfactuals.null_pairs import PARTNERS, draw_null_pairs
+from conceptome.counterfactuals.sampling import Sampling, draw_factuals
+from conceptome.counterfactuals.search import nearest_inactive
+
+logger = logging.getLogger(__name__)
+
+ActiveCells: TypeAlias = "tuple[Int[np.ndarray, ' active'], Float[np.ndarray, ' active']]"
+
+
+def match(  # noqa: PLR0913 (the face fixed in api.md)
+    activations: Activations,
+    embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
+    *,
+    obs: pd.DataFrame | None = None,
+    library_size: Float[np.ndarray, " cells"] | None = None,
+    n_pairs: int = 64,
+    n_counterfactuals: int = 1,
+    match_on: Sequence[str] = (),
+    describe: Sequence[str] = (),
+    caliper: float | None = None,
+    sampling: Sampling = "stratified",
+    min_pairs: int = 8,
+    concepts: Sequence[int] | None = None,
+    seed: int = 0,
+) -> Pairs:
+    """Pair cells that activate a concept with their nearest cells that do not.
+
+    The nearest cell is found exactly, among all cells in which the concept is inactive and which satisfy
+    `match_on` and `caliper`. Null pairs come along as ``Pairs.null``: for every factual two other active
+    cells at the distance and |log library ratio| of its counterfactual, in random orientation. Null pairs
+    with an even ``pair`` and those with an odd ``pair`` are the two disjoint halves: the first sets the floor
+    of an attribution, the second measures how often a gene would be called a driver.
+
+    Parameters
+    ----------
+    activations
+        Activations of all cells.
+    embeddings
+        Embeddings of the same cells, in the encoder's units.
+    obs
+        Annotation of the same cells; needed for `match_on` and `describe`.
+    library_size
+        Total count of each cell, > 0; needed for `caliper`.
+    n_pairs
+        Factuals per concept; all cells that activate the concept when there are fewer.
+    n_counterfactuals
+        Counterfactuals per factual, the nearest first.
+    match_on
+        Columns of `obs` on which both cells of a pair must agree, such as donor or cell type.
+    describe
+        Further columns of `obs` whose agreement is only reported, in ``Pairs.matched``.
+    caliper
+        Largest allowed |difference of natural log library size|.
+    sampling
+        ``"stratified"`` draws equally from the quintiles of activation, ``"top"`` takes the strongest cells.
+    min_pairs
+        A concept with fewer factuals that found a counterfactual is not attributable.
+    concepts
+        Which concepts to pair; all by default. The pairs of a concept do not depend on the others.
+    seed
+        Seed of all draws. They do not depend on the order of the cells.
+
+    Returns
+    -------
+    Pairs ordered by concept and factual. Distances are Euclidean in the dictionary's scaled embedding;
+    `distance_percentile` places them among 10,000 random pairs of cells.
+
+    Raises
+    ------
+    InputError
+        If the parts do not belong to the same cells, or an option does not fit them.
+    DictionaryMismatchError
+        If a concept is not in the dictionary.
+    """
+    check_counts(n_pairs=n_pairs, n_counterfactuals=n_counterfactuals, min_pairs=min_pairs)
+    chosen = chosen_concepts(activations, concepts)
+    codes = obs_codes(obs, activations, [*match_on, *describe])
+    match_codes = {name: codes[name] for name in match_on}
+    pool = cell_pool(
+        activations, embeddings, match_codes=match_codes, library_size=library_size, caliper=caliper
+    )
+    by_id = np.asarray(activations.cell_ids.argsort(), dtype=np.int64)
+    describer = Describer(
+        activations, pool, codes, random_distances(pool, activations.scale, by_id, seed=seed)
+    )
+    active = _active_cells(activations, by_id, chosen)
+    reasons = {k: reason for k in chosen if (reason := _shortage(len(active[k][0]), len(by_id), min_pairs))}
+    drawn = {
+        k: draw_factuals(
+            *active[k],
+            n_cells=n_pairs,
+            sampling=sampling,
+            rng=np.random.default_rng([seed, k]),
+        )
+        for k in chosen
+        if k not in reasons
+    }
+    concept, factual = _flatten(drawn)
+    neighbours = nearest_inactive(pool, factual, concept, n_neighbours=n_counterfactuals)
+    found = neighbours[:, 0] >= 0
+    dropped = {k: int((~found[concept == k]).sum()) for k in drawn}
+    for k, cells in drawn.items():
+        if len(cells) - dropped[k] < min_pairs:
+            which = f"{dropped[k]} of {len(cells)} factuals{_rules(match_on, caliper)}"
+            reasons[k] = f"no admissible counterfactual for {which}"
+    usable = found & ~np.isin(concept, list(reasons))
+    real = _real_pairs(describer, concept[usable], factual[usable], neighbours[usable])
+    null = _null_pairs(describer, real, active, min_pairs=min_pairs, seed=seed)
+    logger.info(
+        "paired %d concepts (%d pairs, %d null pairs); %d concepts are not attributable",
+        len(drawn) - len(reasons.keys() & drawn.keys()),
+        len(real),
+        len(null),
+        len(reasons),
+    )
+    return replace(
+        real,
+        not_attributable=dict(sorted(reasons.items())),
+        n_dropped={k: n for k, n in dropped.items() if n},
+        null=null,
+    )
+
+
+def _active_cells(
+    activations: Activations, by_id: Int[np.ndarray, " cells"], concepts: Sequence[int]
+) -> dict[int, ActiveCells]:
+    """List the cells that activate each concept, in the order of their ids, and how strongly they do."""
+    columns = activations.values[by_id].tocsc()
+    columns.eliminate_zeros()
+    columns.sort_indices()
+    spans = {k: slice(columns.indptr[k], columns.indptr[k + 1]) for k in concepts}
+    return {k: (by_id[columns.indices[span]], columns.data[span]) for k, span in spans.items()}
+
+
+def _shortage(n_active: int, n_cells: int, min_pairs: int) -> str:
+    """Say why a concept cannot have pairs; empty if it can."""
+    if n_active == n_cells:
+        return "active in every cell"
+    if n_active < min_pairs:
+        return f"active in {n_active} cells, needs {min_pairs}"
+    return ""
+
+
+def _rules(match_on: Sequence[str], caliper: float | None) -> str:
+    rules = [f"match_on={','.join(match_on)}"] if match_on else []
+    rules += [f"caliper={caliper:g}"] if caliper is not None else []
+    return f" ({', '.join(rules)})" if rules else ""
+
+
+def _flatten(
+    cells: Mapping[int, Int[np.ndarray, " some"]],
+) -> tuple[Int[np.ndarray, " all"], Int[np.ndarray, " all"]]:
+    """Turn cells per concept into two parallel arrays, concept and cell."""
+    concepts = np.repeat(np.array(list(cells), dtype=np.int64), [len(part) for part in cells.values()])
+    return concepts, np.concatenate([np.zeros(0, dtype=np.int64), *cells.values()])
+
+
+def _count_within(concept: Int[np.ndarray, " sorted"]) -> Int[np.ndarray, " sorted"]:
+    """Give each entry its number within its concept, from zero."""
+    return np.arange(len(concept)) - np.searchsorted(concept, concept)
+
+
+def _real_pairs(
+    describer: Describer,
+    concept: Int[np.ndarray, " factuals"],
+    factual: Int[np.ndarray, " factuals"],
+    neighbours: Int[np.ndarray, "factuals n_neighbours"],
+) -> Pairs:
+    row, column = np.nonzero(neighbours >= 0)
+    return describer.describe(
+        concept[row],
+        _count_within(concept)[row],
+        factual=factual[row],
+        counterfactual=neighbours[row, column],
+    )
+
+
+def _null_pairs(
+    describer: Describer,
+    real: Pairs,
+    active: Mapping[int, ActiveCells],
+    *,
+    min_pairs: int,
+    seed: int,
+) -> Pairs:
+    """Draw the null pairs of every concept; none for a concept whose halves would have too few."""
+    edited, lent = {}, {}
+    for k in np.unique(real.concept).tolist():
+        first = np.unique(real.pair[real.concept == k], return_index=True)[1]
+        edited[k], lent[k] = draw_null_pairs(
+            describer.pool,
+            active[k][0],
+            factual=real.factual[real.concept == k][first],
+            counterfactual=real.counterfactual[real.concept == k][first],
+            rng=np.random.default_rng([seed, k, 1]),
+        )
+        if len(edited[k]) < PARTNERS * min_pairs:
+            edited[k], lent[k] = edited[k][:0], lent[k][:0]
+    concept, factual = _flatten(edited)
+    return describer.describe(
+        concept, _count_within(concept), factual=factual, counterfactual=_flatten(lent)[1]
+    )
