@@ -84,10 +84,8 @@ class RunConfig:
             if value is not None and value < least:
                 msg = f"{name} is {value}, expected at least {least}."
                 raise InputError(msg)
-        for name, choices in _choices().items():
-            if getattr(self, name) not in choices:
-                msg = f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}."
-                raise InputError(msg)
+        for name in _choices():
+            _require_choice(name, getattr(self, name))
         if self.min_size > self.max_size:
             msg = f"min_size is {self.min_size} and max_size {self.max_size}: no term can lie between them."
             raise InputError(msg)
@@ -117,6 +115,13 @@ _LEAST = {
 def _choices() -> dict[str, tuple[str, ...]]:
     hints = get_type_hints(RunConfig)
     return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
+
+
+def _require_choice(name: str, value: object) -> None:
+    choices = _choices()[name]
+    if value not in choices:
+        msg = f"{name} is {value!r}, expected one of {', '.join(choices)}."
+        raise InputError(msg)
 
 
 @cache
@@ -176,19 +181,19 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _converted(name: str, value: Any) -> Any:  # noqa: ANN401 - a TOML value may be anything
     hint = get_type_hints(RunConfig)[name]
-    kinds = get_args(hint) if get_origin(hint) is not Literal else (str,)
-    kinds = kinds or (hint,)
+    kinds = get_args(hint) or (hint,)
+    if get_origin(hint) is Literal:
+        _require_choice(name, value)
+        return value
     if get_origin(hint) is tuple:
-        if isinstance(value, str):
-            value = (value,)
+        value = (value,) if isinstance(value, str) else value
         if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
             return tuple(value)
-    elif float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    elif isinstance(value, tuple(kind for kind in kinds if isinstance(kind, type))) and not isinstance(
-        value, bool
-    ):
-        return value
+    elif not isinstance(value, bool):
+        if float in kinds and isinstance(value, int):
+            return float(value)
+        if isinstance(value, kinds):
+            return value
     expected = "a list of texts" if get_origin(hint) is tuple else " or ".join(_plain(kind) for kind in kinds)
     msg = f"{name} is {value!r}, expected {expected}."
     raise InputError(msg)
