@@ -195,11 +195,23 @@ def _raw_source(adata: AnnData) -> _Source:
 
 
 def _pieces(matrix: Matrix) -> Iterator[Matrix]:
-    if isinstance(matrix, CSRDataset | h5py.Dataset):
-        for start in range(0, max(matrix.shape[0], 1), BLOCK_ROWS):
-            yield matrix[start : start + BLOCK_ROWS]
-    else:
-        yield matrix.to_memory() if isinstance(matrix, CSCDataset) else matrix
+    """Yield the rows a few at a time if they are in a file, else all at once."""
+    try:
+        if isinstance(matrix, CSRDataset | h5py.Dataset):
+            for start in range(0, max(matrix.shape[0], 1), BLOCK_ROWS):
+                yield _sound(matrix[start : start + BLOCK_ROWS])
+        else:
+            yield _sound(matrix.to_memory() if isinstance(matrix, CSCDataset) else matrix)
+    except (OSError, KeyError, ValueError) as error:
+        reason = f"is damaged ({error})"
+        raise _NotCounts(reason) from error
+
+
+def _sound(matrix: Matrix) -> Matrix:
+    """Refuse sparse matrices whose indices point outside: scipy would read and write foreign memory."""
+    if isinstance(matrix, sp.csr_matrix | sp.csr_array | sp.csc_matrix | sp.csc_array):
+        matrix.check_format(full_check=True)
+    return matrix
 
 
 def _as_counts(matrix: Matrix) -> Csr:

@@ -113,10 +113,9 @@ def _names_as(naming: GeneNaming, adata: AnnData, columns: tuple[str, ...]) -> N
         names = adata.var[by_lower[column]].astype(object)
         if gene_naming(names.dropna()) == naming:
             return strip_version(names.where(names.notna(), ""))
-    wanted = {"symbol": "gene symbols", "ensembl": "Ensembl ids"}.get(naming, "names")
+    wanted = "gene symbols" if naming == "symbol" else "Ensembl ids"
     msg = (
-        f"The model names genes by {wanted}, the data by names such as {some(adata.var_names, shown=2)}, "
-        f"and no column of var holds {wanted} (looked for {', '.join(columns)}; var has "
-        f"{some(adata.var.columns)}). Add such a column to adata.var."
+        f"Genes are named {some(adata.var_names, shown=2)}, and no column of var holds {wanted} (looked for "
+        f"{', '.join(columns)}; var has {some(adata.var.columns)}). Put them into adata.var[{columns[0]!r}]."
     )
     raise InputError(msg)

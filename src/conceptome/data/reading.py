@@ -11,7 +11,7 @@ import h5py
 from anndata import AnnData
 
 from conceptome.core import InputError
-from conceptome.data.wording import did_you_mean, some
+from conceptome.data.wording import nearest, some
 
 _TABLE = "Make an AnnData of it with anndata.{} (cells x genes; else transpose) and call .write_h5ad(...)."
 CONVERSIONS = {
@@ -20,7 +20,7 @@ CONVERSIONS = {
     ".txt": _TABLE.format("io.read_text(path)"),
     ".mtx": "Convert the folder with scanpy.read_10x_mtx(folder).write_h5ad(...).",
     ".loom": "Convert it with scanpy.read_loom(path).write_h5ad(...).",
-    ".h5": "If it is a 10x file, convert it with scanpy.read_10x_h5(path).write_h5ad(...).",
+    ".h5": "Convert a 10x file with scanpy.read_10x_h5(path).write_h5ad(...); rename an AnnData to .h5ad.",
     ".rds": "Convert it in R with anndataR::write_h5ad(object, path).",
     ".h5seurat": "Convert it in R with SeuratDisk::Convert(path, dest = 'h5ad').",
     ".zarr": "Convert it with anndata.read_zarr(path).write_h5ad(...).",
@@ -60,8 +60,9 @@ def read(path: Path | str, *, backed: bool = False) -> AnnData:
     except Exception as error:
         reason = " ".join(str(error).split())
         msg = (
-            f"anndata {version('anndata')} cannot read {path} ({type(error).__name__}: {reason}). The file "
-            "is damaged or of an old format: copy it again, or rewrite it with the anndata that made it."
+            f"anndata {version('anndata')} cannot read {path} ({type(error).__name__}: {reason}). The file is "
+            "damaged or of a format that it does not know: copy it again, or rewrite it with the anndata that "
+            "made it."
         )
         raise InputError(msg) from error
 
@@ -88,20 +89,24 @@ def _refuse_absent(path: Path) -> None:
     if not folder.is_dir():
         msg = f"{path} does not exist, and neither does the folder {folder}."
         raise InputError(msg)
-    files = sorted(file.name for file in folder.iterdir())
-    near = did_you_mean(path.name, files)
-    present = [name for name in files if name.endswith(".h5ad")]
-    msg = f"{path} does not exist.{near or f' The .h5ad files in that folder: {some(present)}.'}"
+    present = sorted(file.stem for file in folder.glob("*.h5ad"))
+    near = nearest(path.stem, present)
+    advice = f"Did you mean {near}.h5ad?" if near else f"The .h5ad files in that folder: {some(present)}."
+    msg = f"{path} does not exist. {advice}"
     raise InputError(msg)
 
 
 def _require_hdf5(path: Path) -> None:
     if h5py.is_hdf5(path):
         return
-    with path.open("rb") as file:
-        start = file.read(64)
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        msg = f"{path} cannot be opened ({error.strerror})."
+        raise InputError(msg) from error
     if not start:
-        kind = "is empty"
+        kind = "is empty: copy or download it again"
     elif start.startswith(b"version https://git-lfs"):
         kind = "is a Git LFS pointer, not the data: run git lfs pull"
     elif start.lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
@@ -109,8 +114,8 @@ def _require_hdf5(path: Path) -> None:
     elif start.startswith(b"\x1f\x8b"):
         kind = "is compressed: run gunzip on it"
     else:
-        kind = "is no HDF5 file"
-    msg = f"{path} {kind} (it begins with {start[:16]!r})."
+        kind = f"is no HDF5 file (it begins with {start[:16]!r}): write it with adata.write_h5ad(...)"
+    msg = f"{path} {kind}."
     raise InputError(msg)
 
 

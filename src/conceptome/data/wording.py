@@ -30,8 +30,8 @@ def some(names: Iterable[object], *, shown: int = N_SHOWN) -> str:
     return f"{text} and {rest:,} more" if rest > 0 else text
 
 
-def did_you_mean(name: str, options: Sequence[str]) -> str:
-    """Suggest the closest of the existing names.
+def nearest(name: str, options: Sequence[str]) -> str:
+    """Find the existing name that was probably meant.
 
     Parameters
     ----------
@@ -42,8 +42,26 @@ def did_you_mean(name: str, options: Sequence[str]) -> str:
 
     Returns
     -------
-    ``" Did you mean 'cell_type'?"`` with a leading blank, or an empty text if nothing is near.
+    The closest of them, whatever the case of its letters; an empty text if none is near.
     """
     by_lower = {option.lower(): option for option in options}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+    return by_lower[near[0]] if near else ""
+
+
+def did_you_mean(name: str, options: Sequence[str]) -> str:
+    """Suggest the closest of the existing names, as a sentence.
+
+    Parameters
+    ----------
+    name
+        The name that was asked for.
+    options
+        The names that exist.
+
+    Returns
+    -------
+    ``" Did you mean 'cell_type'?"`` with a leading blank, or an empty text if none is near.
+    """
+    near = nearest(name, options)
+    return f" Did you mean {near!r}?" if near else ""
