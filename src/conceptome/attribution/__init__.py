@@ -1,4 +1,4 @@
-"""TITLE."""
+"""Gene scores per concept: effects of counterfactual edits, their statistics, a correlational baseline."""
 
 import lazy_loader
 
