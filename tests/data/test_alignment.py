@@ -109,8 +109,8 @@ def test_small_overlap_is_refused_with_examples_of_both_sides():
     model = ["GENEA", *[f"MODEL{i}" for i in range(9)]]
     assert refusal(model, cells(GENES)) == (
         "1 of the model's 10 genes are in the data (matched by symbol); 9 of the data's 10 genes are not "
-        "used. That is an overlap of 10.0%. At least 20% are needed. The model has names such as GENEA, MODEL0, "
-        "MODEL1 and 7 more; the data GENEA, GENEB, GENEC and 7 more."
+        "used. That is an overlap of 10.0%. At least 20% are needed. The model has names such as GENEA, "
+        "MODEL0, MODEL1 and 7 more; the data GENEA, GENEB, GENEC and 7 more."
     )
 
 

@@ -55,7 +55,8 @@ FORMS = {
     "csc_array": lambda t: named(sp.csc_array(t)),
     "layer": lambda t: named(normalised(t), layers={"counts": sp.csc_matrix(t)}),
     "no X": lambda t: without_x(named(t, layers={"counts": t})),
-    "raw": lambda t: with_raw(named(normalised(t)), named(sp.csr_matrix(t))),
+    "raw": lambda t: with_raw(named(normalised(t)), named(sp.csr_matrix(np.hstack([t, t])))),
+    "raw of the same genes": lambda t: with_raw(named(normalised(t)), named(t)),
     "view": lambda t: named(np.vstack([t, t]))[: len(t)],
 }
 
@@ -182,11 +183,13 @@ def test_log_normalised_data_are_refused_with_what_was_found():
         (812.25, "X holds non-integer values such as 812.2 (max 812.2): it looks normalised or corrected"),
         (np.nan, "X holds 1 values that are NaN or infinite"),
         (np.inf, "X holds 1 values that are NaN or infinite"),
+        (1j, "X holds values of type complex64"),
         (2.0**30, "X holds values up to 1.074e+09, more than a gene's count in one cell can be"),
     ],
 )
 @pytest.mark.parametrize("convert", [np.asarray, sp.csr_matrix, sp.csc_matrix])
 def test_values_that_are_no_counts(table, value, found, convert):
+    table = table.astype(np.result_type(table, value))
     table[3, 4] = value
     assert refusal(named(convert(table))) == f"No raw counts found: {found}. {ADVICE}"
 
@@ -208,7 +211,7 @@ def test_raw_that_repeats_names_is_refused(table):
 
 
 def test_another_layer_of_integers_is_suggested(table):
-    adata = named(normalised(table), layers={"umi": table})
+    adata = named(normalised(table), layers={"scaled": -table, "umi": table})
     assert refusal(adata).endswith(
         "layers['umi'] holds non-negative integers; if these are the raw counts, set "
         "adata.layers['counts'] = adata.layers['umi']."

@@ -29,7 +29,7 @@ def test_holds_counts_and_nothing_that_is_not_needed():
     assert adata.shape == (700, 765)
     assert adata.X.dtype == np.float32
     assert adata.X.has_canonical_format
-    assert adata.X.sum() == 477_632
+    assert adata.X.sum() == 486_651
     assert list(adata.obs) == ["cell_type", "louvain", "phase"]
     assert set(adata.obs["cell_type"].cat.categories) == POPULATIONS
     assert list(adata.obsm) == ["X_umap"]

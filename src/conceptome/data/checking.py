@@ -140,9 +140,7 @@ def validate(adata: AnnData, *, obs_keys: Sequence[str] = ()) -> DataReport:
 def _name_problems(names: Names, axis: str) -> list[str]:
     no_text = [name for name in names if not isinstance(name, str) or not name]
     if no_text:
-        return [
-            f"{axis} must be texts, found {some(map(repr, no_text))}. Set adata.{axis} to a list of names."
-        ]
+        return [f"{axis} must be texts that are not empty, found {some(map(repr, no_text))}. Name all."]
     repeated = names[names.duplicated()].unique()
     if len(repeated):
         return [

@@ -23,7 +23,7 @@ _ENSEMBL = re.compile(r"(ENS[A-Z]*G\d{11})(?:\.\d+)?")
 _NO_SYMBOL = re.compile(r"\W*\d*$|ENS[A-Z]*[TPE]\d{11}|[NX][MR]_\d|ILMN_|\S+_at$")
 
 
-def gene_naming(names: Iterable[str]) -> GeneNaming:
+def gene_naming(names: Iterable[object]) -> GeneNaming:
     """Tell by which convention most genes are named.
 
     Parameters
@@ -46,7 +46,7 @@ def _kind(name: str) -> GeneNaming:
     return "other" if _NO_SYMBOL.match(name) else "symbol"
 
 
-def strip_version(names: Iterable[str]) -> Names:
+def strip_version(names: Iterable[object]) -> Names:
     """Remove the version from Ensembl gene ids and leave other names alone.
 
     Parameters

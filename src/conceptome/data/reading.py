@@ -60,9 +60,9 @@ def read(path: Path | str, *, backed: bool = False) -> AnnData:
     except Exception as error:
         reason = " ".join(str(error).split())
         msg = (
-            f"anndata {version('anndata')} cannot read {path} ({type(error).__name__}: {reason}). The file is "
-            "damaged or of a format that it does not know: copy it again, or rewrite it with the anndata that "
-            "made it."
+            f"anndata {version('anndata')} cannot read {path} ({type(error).__name__}: {reason}). The file "
+            "is damaged or of a format that it does not know: copy it again, or rewrite it with the anndata "
+            "that made it."
         )
         raise InputError(msg) from error
 

@@ -7,7 +7,6 @@ from typing import NoReturn
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from anndata import AnnData
 from jaxtyping import Bool, Float
 
@@ -136,7 +135,7 @@ def _table(adata: AnnData, key: str) -> np.ndarray:
         msg = f"obsm has no entry {key!r}; it has {some(adata.obsm)}.{near}"
         raise InputError(msg)
     stored = adata.obsm[key]
-    values = stored.toarray() if isinstance(stored, sp.sparray | sp.spmatrix) else np.asarray(stored)
+    values = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored)
     if values.ndim != 2 or not values.shape[1] or values.dtype.kind not in "biuf":
         msg = (
             f"obsm[{key!r}] has shape {values.shape} and type {values.dtype}, expected numbers, cells x "
