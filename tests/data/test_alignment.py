@@ -138,6 +138,10 @@ def test_medium_overlap_warns_once(caplog):
     ]
 
 
+def test_a_model_without_genes_is_refused():
+    assert "overlap of 0.0%" in refusal([], cells(GENES))
+
+
 def test_names_of_no_known_kind_are_compared_as_they_are():
     alignment = align(index(["3", "1"]), cells(["1", "2", "3"]))
     assert alignment.naming == "other"

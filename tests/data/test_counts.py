@@ -158,6 +158,14 @@ def test_a_layer_can_be_chosen(table):
     np.testing.assert_array_equal(raw_counts(adata, layer="spliced").toarray(), table * 2)
 
 
+def test_a_chosen_layer_must_hold_counts(table):
+    adata = named(table, layers={"scaled": -table})
+    assert refusal(adata, layer="scaled") == (
+        f"No raw counts found: layers['scaled'] holds negative values (min {-table.max():.4g}): "
+        f"it looks scaled or centred. {ADVICE}"
+    )
+
+
 def test_absent_layer(table):
     adata = named(table, layers={"spliced": table})
     assert refusal(adata, layer="splced") == (

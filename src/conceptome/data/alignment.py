@@ -84,9 +84,7 @@ def align(
         msg = f"The model lists genes more than once: {some(wanted[wanted.duplicated()].unique())}."
         raise InputError(msg)
     naming = gene_naming(wanted)
-    names = (
-        {"symbol": symbols, "ensembl": ensembl_ids}[naming](adata) if naming != "other" else adata.var_names
-    )
+    names = _names_as(naming, adata)
     _require_unambiguous(names, wanted)
     first = ~names.duplicated()
     position = pd.Series(np.flatnonzero(first), index=names[first])
@@ -104,6 +102,12 @@ def align(
     )
     _judge(alignment, wanted, names)
     return alignment
+
+
+def _names_as(naming: GeneNaming, adata: AnnData) -> Names:
+    if naming == "symbol":
+        return symbols(adata)
+    return ensembl_ids(adata) if naming == "ensembl" else pd.Index(adata.var_names)
 
 
 def _require_unambiguous(names: Names, wanted: Names) -> None:
