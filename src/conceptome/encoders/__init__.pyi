@@ -1,11 +1,15 @@
 from .linear import LinearEncoder, LinearOptions
 from .plain import reencode_edits
+from .precomputed import PrecomputedEncoder
 from .registry import fit, from_spec, load
-from .scvi_options import ScviOptions
+from .scvi import ScviEncoder
+from .scvi_fit import ScviOptions
 
 __all__ = [
     "LinearEncoder",
     "LinearOptions",
+    "PrecomputedEncoder",
+    "ScviEncoder",
     "ScviOptions",
     "fit",
     "from_spec",

@@ -9,7 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
-from conceptome.core import BLOCK_ROWS, Csr, Edits, InputError
+from conceptome.core import BLOCK_ROWS, Csr, Edits, InputError, Names
+from conceptome.data.wording import some
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +101,31 @@ def edits_by_cell(
     step = -(-batch_size // BLOCK_ROWS) * BLOCK_ROWS
     for start in range(0, len(order), step):
         yield _gather(values, edits, order[start : start + step], model_gene)
+
+
+def require_counts(part: CellEdits, names: Names) -> None:
+    """Refuse counts below zero.
+
+    Parameters
+    ----------
+    part
+        Edits.
+    names
+        Ids of its cells, for the message.
+
+    Raises
+    ------
+    InputError
+        If a new value is negative.
+    """
+    negative = np.repeat(part.cell, np.diff(part.indptr))[part.new < 0]
+    if negative.size:
+        cells = some(names[np.unique(negative)])
+        msg = (
+            f"Edits set negative counts (lowest {part.new.min():g}) in the cells {cells}. "
+            "Give counts of 0 or more."
+        )
+        raise InputError(msg)
 
 
 def _gather(

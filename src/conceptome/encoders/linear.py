@@ -15,8 +15,8 @@ from tqdm.auto import tqdm
 
 from conceptome.core import Csr, Decoder, Edits, Embeddings, InputError, Names, content_id
 from conceptome.data import align, raw_counts
-from conceptome.encoders.cells import CellEdits, edits_by_cell, to_model_genes
-from conceptome.encoders.normalise import log_normalise, recount, require_counts
+from conceptome.encoders.cells import CellEdits, edits_by_cell, require_counts, to_model_genes
+from conceptome.encoders.normalise import log_normalise, recount
 from conceptome.encoders.storage import load_folder, require_shapes, save_folder
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class LinearEncoder:
         InputError
             If there are too few cells or genes, or a batch key is given.
         """
-        from sklearn.decomposition import PCA  # noqa: PLC0415
+        from sklearn.decomposition import PCA
 
         options = options or LinearOptions()
         if batch_key is not None:
@@ -285,9 +285,8 @@ class LinearEncoder:
         log = np.log1p if options.log1p and options.edit == "values" else np.asarray
         base = part.values.copy()
         base.data = log(base.data)
-        return (base @ self._by_gene)[part.cell] + part.per_gene(
-            log(part.new) - log(part.old)
-        ) @ self._by_gene
+        change = part.per_gene(log(part.new) - log(part.old))
+        return np.asarray((base @ self._by_gene)[part.cell] + change @ self._by_gene)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"weights": self.weights, "bias": self.bias}

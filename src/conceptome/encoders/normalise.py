@@ -99,31 +99,6 @@ def recount(
     return np.asarray(base[edit] + part.per_gene(change) @ by_gene)
 
 
-def require_counts(part: CellEdits, names: Names) -> None:
-    """Refuse counts below zero.
-
-    Parameters
-    ----------
-    part
-        Edits.
-    names
-        Ids of its cells, for the message.
-
-    Raises
-    ------
-    InputError
-        If a new value is negative.
-    """
-    negative = np.repeat(part.cell, np.diff(part.indptr))[part.new < 0]
-    if negative.size:
-        cells = some(names[np.unique(negative)])
-        msg = (
-            f"Edits set negative counts (lowest {part.new.min():g}) in the cells {cells}. "
-            "Give counts of 0 or more."
-        )
-        raise InputError(msg)
-
-
 def _scaled(
     counts: Float[np.ndarray, " values"], totals: Float[np.ndarray, " values"], target_sum: float
 ) -> Float[np.ndarray, " values"]:
@@ -142,7 +117,10 @@ def _sums_by_count(
 ) -> tuple[
     Int[np.ndarray, " cells_plus_one"], Float[np.ndarray, " groups"], Float[np.ndarray, "groups d_embed"]
 ]:
-    """Sum the weights of the genes that share a count in a cell: groups of each cell, their counts and sums."""
+    """Sum the weights of the genes that share a count in a cell.
+
+    Returns where the groups of each cell begin, the count of each group, and its sum.
+    """
     row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     order = np.lexsort((counts.data, row))
     sorted_row, sorted_count = row[order], counts.data[order]

@@ -38,7 +38,7 @@ def reencode_edits(
     -------
     ``(n_edits, d_embed)``, float64, in the precision of ``embed``.
     """
-    from anndata import AnnData  # noqa: PLC0415
+    from anndata import AnnData
 
     expression = encoder.expression(cells)
     result = np.empty((len(edits), encoder.d_embed))

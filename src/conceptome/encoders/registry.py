@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from conceptome.core import Encoder, InputError
 from conceptome.encoders.linear import LinearOptions
-from conceptome.encoders.scvi_options import ScviOptions
+from conceptome.encoders.scvi_fit import ScviOptions
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -28,7 +28,7 @@ def save_folder(path: Path | str, config: Mapping[str, Any], weights: Mapping[st
     weights
         Arrays by name.
     """
-    from safetensors.numpy import save_file  # noqa: PLC0415
+    from safetensors.numpy import save_file
 
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,8 +56,8 @@ def load_folder(path: Path | str, encoder: str) -> tuple[dict[str, Any], dict[st
     CheckpointError
         If a file is missing or damaged, or the folder holds another kind of encoder.
     """
-    from safetensors import SafetensorError  # noqa: PLC0415
-    from safetensors.numpy import load_file  # noqa: PLC0415
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
 
     folder = Path(path)
     missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]

@@ -1,0 +1,209 @@
+"""Read what ``torch.save`` wrote without running anything that the file asks for.
+
+A pickle is a program. This reader knows a dozen harmless names and supplies its own meaning for each: tensors
+and arrays are rebuilt as numpy arrays from their raw bytes, tables of the training history become empty
+placeholders, and any other name is refused before it is looked up. Neither torch nor scvi-tools is imported.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conceptome.core import CheckpointError
+
+STORAGE_TYPES = {
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "<i1",
+    "ByteStorage": "<u1",
+    "BoolStorage": "|b1",
+}
+PLAIN_KINDS = "fiubU"
+
+
+def read_torch_zip(path: Path) -> Any:  # noqa: ANN401  (whatever plain object was saved)
+    """Read a file that ``torch.save`` wrote.
+
+    Parameters
+    ----------
+    path
+        File in torch's zip format.
+
+    Returns
+    -------
+    The saved object: plain containers, with numpy arrays for tensors and arrays.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, in torch's older format, or names anything that could run code.
+    """
+    if not path.is_file():
+        msg = f"There is no file {path}. Give the file or folder that was saved."
+        raise CheckpointError(msg)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _plain(_Reader(archive, path).load())
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile file provokes is the file's fault
+        msg = (
+            f"{path} cannot be read ({type(error).__name__}: {error}). It is damaged, cut short, or not in "
+            "the zip format of torch.save. Copy or save it again."
+        )
+        raise CheckpointError(msg) from error
+
+
+class _Array:
+    """A numpy array while its pickle is read; the state gives it its value."""
+
+    def __init__(self) -> None:
+        self.value: np.ndarray | None = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, fortran, content = state
+        if dtype.code == "O":
+            flat = np.empty(len(content), dtype=object)
+            flat[:] = content
+        else:
+            flat = np.frombuffer(content, dtype=dtype.numpy())
+        self.value = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+class _DType:
+    """A numpy dtype as its text; nothing but plain numbers, text and objects."""
+
+    def __init__(self, code: str) -> None:
+        self.code = "O" if code.startswith("O") else code
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] == ">":
+            msg = "array of big-endian numbers"
+            raise ValueError(msg)
+
+    def numpy(self) -> np.dtype[Any]:
+        dtype = np.dtype(self.code)
+        if dtype.kind not in PLAIN_KINDS:
+            msg = f"array of type {self.code!r}"
+            raise ValueError(msg)
+        return dtype
+
+
+class _Reader(pickle.Unpickler):
+    """An unpickler whose callables are the methods below, a placeholder, and OrderedDict."""
+
+    def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
+        self._archive = archive
+        self._path = path
+        (entry,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        self._folder = entry.removesuffix("data.pkl")
+        byte_order = f"{self._folder}byteorder"
+        if byte_order in archive.namelist() and self._bytes("byteorder") != b"little":
+            msg = "saved on a big-endian machine"
+            raise ValueError(msg)
+        super().__init__(io.BytesIO(self._bytes("data.pkl")))
+        # made anew for each file, so that no file can change what the next one meets
+        self._placeholder = type(
+            "Placeholder", (), {"__new__": _ignore_arguments, "__setstate__": _ignore_state}
+        )
+        self._known: dict[tuple[str, str], Any] = {
+            ("collections", "OrderedDict"): OrderedDict,  # takes the state that torch gives it
+            ("collections", "defaultdict"): self._dict,
+            ("builtins", "dict"): "dict",
+            ("builtins", "bytes"): self._no_bytes,
+            ("builtins", "slice"): self._placeholder,
+            ("_codecs", "encode"): self._latin1,
+            ("torch._utils", "_rebuild_tensor_v2"): self._tensor,
+            ("numpy", "ndarray"): "ndarray",
+            ("numpy", "dtype"): self._dtype,
+            ("numpy._core.multiarray", "_reconstruct"): self._array,
+            ("numpy._core.multiarray", "scalar"): self._scalar,
+        }
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+        """Give this reader's own meaning of a name, or refuse it."""
+        module = module.replace("__builtin__", "builtins").replace("numpy.core.", "numpy._core.")
+        if module == "torch" and name in STORAGE_TYPES:
+            return STORAGE_TYPES[name]
+        if module.split(".")[0] == "pandas":
+            return self._placeholder
+        if (module, name) not in self._known:
+            msg = (
+                f"{self._path} asks for {module}.{name}, which a saved model does not need and which could "
+                "run code. Nothing was run. If you trust its source, load it there and save it without that."
+            )
+            raise CheckpointError(msg)
+        return self._known[module, name]
+
+    def persistent_load(self, pid: Any) -> np.ndarray:  # noqa: ANN401
+        """Read the raw numbers of a tensor."""
+        _, dtype, key, _, _ = pid
+        return np.frombuffer(self._bytes(f"data/{key}"), dtype=dtype)
+
+    def _bytes(self, name: str) -> bytes:
+        entry = self._archive.getinfo(self._folder + name)
+        if entry.compress_type != zipfile.ZIP_STORED:
+            msg = f"{entry.filename} is compressed, which torch.save never does"
+            raise ValueError(msg)
+        return self._archive.read(entry)
+
+    def _tensor(
+        self, storage: np.ndarray, offset: int, shape: Sequence[int], stride: Sequence[int], *_: object
+    ) -> np.ndarray:
+        if int(np.prod(shape, dtype=object)) > storage.size:
+            msg = f"a tensor of shape {tuple(shape)} over {storage.size} numbers"
+            raise ValueError(msg)
+        size = storage.itemsize
+        strides = tuple(step * size for step in stride)
+        view = np.ndarray(tuple(shape), storage.dtype, storage.tobytes(), offset * size, strides)
+        return view.copy()
+
+    def _array(self, *_: object) -> _Array:
+        return _Array()
+
+    def _dtype(self, code: str, *_: object) -> _DType:
+        return _DType(code)
+
+    def _scalar(self, dtype: _DType, content: bytes) -> object:
+        return np.frombuffer(content, dtype=dtype.numpy())[0].item()
+
+    def _dict(self, *_: object) -> dict[Any, Any]:
+        return {}
+
+    def _no_bytes(self) -> bytes:
+        return b""
+
+    def _latin1(self, text: str, _: str) -> bytes:
+        return text.encode("latin-1")
+
+
+def _ignore_arguments(cls: type, *_: object) -> object:
+    return object.__new__(cls)
+
+
+def _ignore_state(_self: object, _state: object) -> None:
+    return None
+
+
+def _plain(saved: Any) -> Any:  # noqa: ANN401
+    """Put the values of arrays in the place of their readers."""
+    if isinstance(saved, _Array):
+        return saved.value
+    if isinstance(saved, dict):
+        return {key: _plain(value) for key, value in saved.items()}
+    if isinstance(saved, list | tuple):
+        convert: Callable[[Any], Any] = type(saved)
+        return convert(_plain(value) for value in saved)
+    return saved

@@ -1,0 +1,179 @@
+"""Train scVI with scvi-tools; the only place that imports it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from conceptome.core import InputError, require_extra
+from conceptome.data import raw_counts
+from conceptome.data.wording import did_you_mean, some
+from conceptome.encoders.scvi_architecture import ScviArchitecture
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+MIN_CELLS = 20
+ACCELERATORS = {"cpu": "cpu", "cuda": "gpu"}
+
+
+@dataclass(frozen=True)
+class ScviOptions:
+    """Settings of a scVI fit; unnamed settings are those of scvi-tools."""
+
+    n_latent: int = 10
+    """Length of the embedding."""
+    n_hidden: int = 128
+    """Width of the hidden layers."""
+    n_layers: int = 1
+    """Hidden layers of the encoder and of the decoder."""
+    gene_likelihood: Literal["nb", "zinb", "poisson"] = "nb"
+    """Distribution of counts; droplet data need no zero inflation (Svensson 2020, Nat Biotechnol 38, 147)."""
+    encode_covariates: bool = False
+    """Show the batch to the encoder too, not only to the decoder."""
+    max_epochs: int | None = None
+    """Upper limit of epochs; None = about 2,000 gradient steps, but 10 to 400 epochs."""
+    batch_size: int = 64
+    """Cells in a gradient step."""
+    learning_rate: float = 1e-3
+    """Step size of Adam."""
+    patience: int = 10
+    """Stop after this many epochs without a better ELBO on the tenth of the cells that is held out."""
+
+    def epochs(self, n_cells: int) -> int:
+        """Return the upper limit of epochs for a number of cells."""
+        if self.max_epochs is not None:
+            return self.max_epochs
+        return int(np.clip(round(2000 * self.batch_size / n_cells), 10, 400))
+
+
+def fit_scvi(
+    adata: AnnData, options: ScviOptions, *, batch_key: str | None, seed: int, device: str
+) -> tuple[ScviArchitecture, dict[str, np.ndarray]]:
+    """Train scVI on all genes that have counts.
+
+    The weight of the prior (KL) rises to 1 over the first half of the epochs.
+
+    Parameters
+    ----------
+    adata
+        Cells with raw counts; left as it is.
+    options
+        Settings.
+    batch_key
+        Column of ``obs`` with the batch of each cell.
+    seed
+        Seed of initialisation, split and mini-batches. The global random states are put back afterwards.
+    device
+        ``"cpu"`` or ``"cuda"``.
+
+    Returns
+    -------
+    The architecture, with the most frequent batch as reference, and the weights.
+
+    Raises
+    ------
+    InputError
+        If the batch key is missing or has NaN, there are too few cells, or the device is unknown.
+    MissingExtraError
+        If scvi-tools is not installed.
+    """
+    scvi = require_extra("scvi", "scvi")
+    if device not in ACCELERATORS:
+        msg = f"Unknown device {device!r}. Use one of {some(ACCELERATORS)}."
+        raise InputError(msg)
+    cells = _training_cells(adata, batch_key)
+    epochs = options.epochs(cells.n_obs)
+    with _quiet(), _seeded(scvi, seed):
+        scvi.model.SCVI.setup_anndata(cells, batch_key=batch_key)
+        model = scvi.model.SCVI(
+            cells,
+            n_hidden=options.n_hidden,
+            n_latent=options.n_latent,
+            n_layers=options.n_layers,
+            gene_likelihood=options.gene_likelihood,
+            encode_covariates=options.encode_covariates,
+        )
+        model.train(
+            max_epochs=epochs,
+            accelerator=ACCELERATORS[device],
+            devices=1,
+            train_size=0.9,
+            batch_size=options.batch_size,
+            early_stopping=True,
+            early_stopping_patience=options.patience,
+            plan_kwargs={"lr": options.learning_rate, "n_epochs_kl_warmup": max(epochs // 2, 1)},
+            enable_progress_bar=sys.stderr.isatty(),
+        )
+    state = {name: tensor.cpu().numpy() for name, tensor in model.module.state_dict().items()}
+    architecture = ScviArchitecture.from_scvi_tools(
+        model.init_params_, model.registry_, cells.var_names.to_numpy()
+    )
+    if batch_key is None or not architecture.covariates:
+        return architecture, state
+    frequent = str(cells.obs[batch_key].value_counts().index[0])
+    return architecture.with_reference({batch_key: frequent}), state
+
+
+def _training_cells(adata: AnnData, batch_key: str | None) -> AnnData:
+    """Copy what scvi-tools needs, since it writes into what it is given."""
+    from anndata import AnnData
+
+    if adata.n_obs < MIN_CELLS:
+        msg = (
+            f"Fitting scVI needs at least {MIN_CELLS} cells, found {adata.n_obs}. Load a fitted one instead."
+        )
+        raise InputError(msg)
+    if batch_key is not None and batch_key not in adata.obs:
+        near = did_you_mean(batch_key, list(adata.obs.columns))
+        msg = f"obs has no column {batch_key!r} (batch_key); it has {some(adata.obs.columns)}.{near}"
+        raise InputError(msg)
+    obs = adata.obs[[batch_key] if batch_key else []].copy()
+    if batch_key is not None:
+        n_missing = int(obs[batch_key].isna().sum())
+        if n_missing:
+            msg = f"obs[{batch_key!r}] (batch_key) is NaN in {n_missing} cells. Give every cell a batch."
+            raise InputError(msg)
+        obs[batch_key] = obs[batch_key].astype(str)
+    counts = raw_counts(adata)
+    used = np.flatnonzero(np.bincount(counts.indices, minlength=adata.n_vars))
+    matrix = sp.csr_matrix(counts[:, used])  # scvi-tools does not take sparse arrays
+    return AnnData(X=matrix, obs=obs, var=adata.var.iloc[used, :0].copy())
+
+
+@contextmanager
+def _seeded(scvi: Any, seed: int) -> Iterator[None]:  # noqa: ANN401  (a module)
+    """Seed scvi-tools, and put the global random states back."""
+    import torch
+
+    states = random.getstate(), np.random.get_state(), scvi.settings.seed
+    with torch.random.fork_rng():
+        scvi.settings.seed = seed
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            scvi.settings.seed = states[2]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what lightning says of the machine and of itself; errors still come through."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # not by logger: lightning resets its own levels when it is imported
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
