@@ -150,7 +150,7 @@ def _inspect(options: argparse.Namespace) -> int:
     if target.is_dir():
         _tell(pipeline.describe_run(target))
     else:
-        _tell(data.describe(data.read(target)))
+        _tell(data.inspect(data.read(target)).describe())
     return EXIT_DONE
 
 

@@ -181,3 +181,20 @@ def test_long_text_columns_are_no_categories():
     adata.obs["flag"] = np.arange(n_cells) % 2 == 0
     adata.obs["depth"] = np.arange(n_cells, dtype=float)
     assert inspect(adata).categories == {"flag": 2}
+
+
+def test_unlabelled_cells_are_minded_in_a_label_and_refused_in_a_batch(adata):
+    adata.obs["part"] = pd.Series([None] * 2 + ["a", "b"] * ((adata.n_obs - 2) // 2), index=adata.obs_names)
+    assert inspect(adata, label_keys=["part"]).fit_for_use
+    assert "they count as unlabelled" in inspect(adata, label_keys=["part"]).warnings[0]
+    assert not inspect(adata, obs_keys=["part"]).fit_for_use
+    adata.obs["part"] = None
+    assert inspect(adata, label_keys=["part"]).problems == (
+        "obs['part'] has no value in any cell. Choose another column.",
+    )
+
+
+def test_counts_of_a_named_layer_are_checked(adata):
+    adata.layers["mine"] = adata.X.copy()
+    adata.X = np.log1p(adata.X)
+    assert inspect(adata, layer="mine").counts == "layers['mine']"

@@ -72,7 +72,13 @@ class DataReport:
         return f" --label-key {likely[0]}" if likely else ""
 
 
-def inspect(adata: AnnData, *, obs_keys: Sequence[str] = ()) -> DataReport:
+def inspect(
+    adata: AnnData,
+    *,
+    obs_keys: Sequence[str] = (),
+    label_keys: Sequence[str] = (),
+    layer: str | None = None,
+) -> DataReport:
     """Describe cells without refusing any.
 
     Parameters
@@ -80,7 +86,11 @@ def inspect(adata: AnnData, *, obs_keys: Sequence[str] = ()) -> DataReport:
     adata
         Cells, in memory or backed; a backed file is read in pieces.
     obs_keys
-        Columns of ``obs`` that a run would use as labels, batch or for matching.
+        Columns of ``obs`` that a run would use as batch, donor or for matching; every cell needs a value.
+    label_keys
+        Columns of ``obs`` that a run would use as labels; cells without a value count as unlabelled.
+    layer
+        Take the raw counts from this layer and no other place.
 
     Returns
     -------
@@ -93,10 +103,12 @@ def inspect(adata: AnnData, *, obs_keys: Sequence[str] = ()) -> DataReport:
     problems = _name_problems(adata.var_names, "var_names") + _name_problems(adata.obs_names, "obs_names")
     problems += [problem for key in obs_keys for problem in _key_problems(adata.obs, key)]
     warnings = _naming_warnings(adata)
-    warnings += [warning for key in obs_keys if key in adata.obs for warning in _key_warnings(adata.obs, key)]
+    problems += [problem for key in label_keys for problem in _label_problems(adata.obs, key)]
+    found = [key for key in (*obs_keys, *label_keys) if key in adata.obs]
+    warnings += [warning for key in found for warning in _key_warnings(adata.obs, key)]
     facts["categories"] = _categories(adata.obs)
     try:
-        totals = count_totals(adata)
+        totals = count_totals(adata, layer=layer)
     except InputError as error:
         return DataReport(**facts, problems=(*problems, str(error)), warnings=tuple(warnings))
     return DataReport(
@@ -110,7 +122,13 @@ def inspect(adata: AnnData, *, obs_keys: Sequence[str] = ()) -> DataReport:
     )
 
 
-def validate(adata: AnnData, *, obs_keys: Sequence[str] = ()) -> DataReport:
+def validate(
+    adata: AnnData,
+    *,
+    obs_keys: Sequence[str] = (),
+    label_keys: Sequence[str] = (),
+    layer: str | None = None,
+) -> DataReport:
     """Refuse cells that a run could not use.
 
     Parameters
@@ -118,7 +136,11 @@ def validate(adata: AnnData, *, obs_keys: Sequence[str] = ()) -> DataReport:
     adata
         Cells, in memory or backed; a backed file is read in pieces.
     obs_keys
-        Columns of ``obs`` that the run uses as labels, batch or for matching.
+        Columns of ``obs`` that the run uses as batch, donor or for matching; every cell needs a value.
+    label_keys
+        Columns of ``obs`` that the run uses as labels; cells without a value count as unlabelled.
+    layer
+        Take the raw counts from this layer and no other place.
 
     Returns
     -------
@@ -129,7 +151,7 @@ def validate(adata: AnnData, *, obs_keys: Sequence[str] = ()) -> DataReport:
     InputError
         If there are problems; the message holds all of them, one to a line.
     """
-    report = inspect(adata, obs_keys=obs_keys)
+    report = inspect(adata, obs_keys=obs_keys, label_keys=label_keys, layer=layer)
     if report.problems:
         raise InputError("\n".join(report.problems))
     for warning in report.warnings:
@@ -150,10 +172,20 @@ def _name_problems(names: Names, axis: str) -> list[str]:
     return []
 
 
+def _missing_key(obs: pd.DataFrame, key: str) -> list[str]:
+    near = did_you_mean(key, list(map(str, obs.columns)))
+    return [f"obs has no column {key!r}; it has {some(obs.columns, shown=20)}.{near}"]
+
+
+def _label_problems(obs: pd.DataFrame, key: str) -> list[str]:
+    if key not in obs:
+        return _missing_key(obs, key)
+    return [f"obs[{key!r}] has no value in any cell. Choose another column."] if obs[key].isna().all() else []
+
+
 def _key_problems(obs: pd.DataFrame, key: str) -> list[str]:
     if key not in obs:
-        near = did_you_mean(key, list(map(str, obs.columns)))
-        return [f"obs has no column {key!r}; it has {some(obs.columns, shown=20)}.{near}"]
+        return _missing_key(obs, key)
     n_missing = int(obs[key].isna().sum())
     if n_missing:
         return [
@@ -165,6 +197,11 @@ def _key_problems(obs: pd.DataFrame, key: str) -> list[str]:
 
 def _key_warnings(obs: pd.DataFrame, key: str) -> list[str]:
     n_values = obs[key].nunique()
+    n_missing = int(obs[key].isna().sum())
+    if 0 < n_missing < len(obs):
+        return [
+            f"obs[{key!r}] has no value in {n_missing:,} of {len(obs):,} cells: they count as unlabelled."
+        ]
     if n_values == 1:
         return [f"obs[{key!r}] has the single value {obs[key].dropna().iloc[0]!r}: it tells no cells apart."]
     if n_values > max(len(obs) / 2, 2):

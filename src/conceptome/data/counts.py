@@ -123,13 +123,15 @@ def library_size(adata: AnnData) -> Float[np.ndarray, " cells"]:
     return count_totals(adata).per_cell
 
 
-def count_totals(adata: AnnData) -> CountTotals:
+def count_totals(adata: AnnData, *, layer: str | None = None) -> CountTotals:
     """Sum the raw counts over genes and over cells in one pass.
 
     Parameters
     ----------
     adata
         Cells with raw counts; a backed file is read in pieces.
+    layer
+        Take this layer and no other place.
 
     Returns
     -------
@@ -148,7 +150,7 @@ def count_totals(adata: AnnData) -> CountTotals:
             per_gene += np.bincount(block.indices, weights=block.data, minlength=adata.n_vars)
         return per_cell, per_gene
 
-    source, (per_cell, per_gene) = _first(adata, None, add_up)
+    source, (per_cell, per_gene) = _first(adata, layer, add_up)
     return CountTotals(source, np.concatenate(per_cell), per_gene)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from jaxtyping import Bool, Float
 
-from conceptome.core import Csr, Decoder, Edits, Embeddings, InputError, Names, content_id
+from conceptome.core import Csr, Decoder, Edits, Embeddings, InputError, Names, NotEditableError, content_id
 from conceptome.core.keys import EMBEDDING_PREFIX
 from conceptome.data.wording import did_you_mean, some
 from conceptome.encoders.storage import load_folder, save_folder
@@ -126,7 +126,7 @@ class PrecomputedEncoder:
             "cells with edited counts; everything else works without. For attribution fit an encoder "
             "(scvi or linear), or load the model from its folder (scvi:DIR)."
         )
-        raise InputError(msg)
+        raise NotEditableError(msg)
 
 
 def _table(adata: AnnData, key: str) -> np.ndarray:

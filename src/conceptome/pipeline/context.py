@@ -58,8 +58,8 @@ class Run:
 
         config = self.config
         source = data.demo() if config.data == DEMO else data.read(config.data)
-        keys = [*config.label_key, *config.match_on, *(k for k in (config.batch_key, config.donor_key) if k)]
-        data.validate(source, obs_keys=keys, layer=config.layer)
+        keys = [*config.match_on, *(key for key in (config.batch_key, config.donor_key) if key)]
+        data.validate(source, obs_keys=keys, label_keys=config.label_key, layer=config.layer)
         counts = data.raw_counts(source, layer=config.layer)
         return AnnData(X=counts, obs=source.obs, var=source.var, obsm=dict(source.obsm))
 

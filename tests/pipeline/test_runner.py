@@ -1,0 +1,192 @@
+"""The whole run on real cells, small: what it writes, that it resumes, what its results depend on."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import conceptome as cm
+from conceptome.core import ENRICHMENT_COLUMNS, BundleError
+from conceptome.pipeline import RunConfig, describe_run, run, stages
+from conceptome.pipeline.folder import checksum
+
+COLUMNS = {
+    "pairs": "concept pair factual counterfactual activation distance distance_percentile "
+    "library_ratio matched",
+    "attributions": "concept gene attribution se ci_low ci_high effect_act effect_pre n_pairs n_differing "
+    "sign_consistency p q floor drives intervention status",
+    "enrichment": " ".join(ENRICHMENT_COLUMNS),
+    "de": "concept gene log_fold_change p q",
+    "concepts": "concept frequency mean_activation best_label best_label_f1 top_genes top_term stability",
+}
+PARQUET = [
+    "pairs",
+    "pairs_null",
+    "attributions",
+    "attributions_null",
+    "de",
+    "enrichment",
+    "enrichment_de",
+    "concepts",
+]
+
+
+def settings(out, **changes):
+    config = RunConfig(
+        data="demo",
+        out=str(out),
+        encoder="linear",
+        label_key=("cell_type",),
+        n_concepts=24,
+        k=4,
+        n_pairs=16,
+        min_size=5,
+        n_permutations=200,
+    )
+    return replace(config, **changes)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return run(settings(tmp_path_factory.mktemp("runs") / "run"))
+
+
+def checksums(folder, names=PARQUET):
+    return {name: checksum(folder / f"{name}.parquet") for name in names}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_tables_have_the_promised_columns(finished, name):
+    table = pd.read_parquet(finished / f"{name}.parquet")
+    assert [c for c in COLUMNS[name].split() if c not in table.columns] == []
+    assert len(table) > 0
+
+
+def test_every_promised_file_is_there(finished):
+    names = "config.toml manifest.json log.txt embeddings.zarr dictionary/config.json "
+    names += "dictionary/weights.safetensors activations.zarr evaluation.json report.html"
+    assert [name for name in names.split() if not (finished / name).exists()] == []
+
+
+def test_the_manifest_vouches_for_everything(finished):
+    manifest = json.loads((finished / "manifest.json").read_text())
+    assert list(manifest["stages"]) == [stage.name for stage in stages.STAGES]
+    for entry in manifest["stages"].values():
+        for name, expected in entry["files"].items():
+            assert checksum(finished / name) == expected
+    assert manifest["versions"]["conceptome"] == cm.__version__
+    assert manifest["input"]["n_cells"] == 700
+
+
+def test_concepts_find_cell_types_and_their_markers(finished):
+    concepts = pd.read_parquet(finished / "concepts.parquet")
+    best = (
+        concepts.sort_values("best_label_f1")
+        .drop_duplicates("best_label", keep="last")
+        .set_index("best_label")
+    )
+    assert best.loc["CD19+ B", "best_label_f1"] > 0.8
+    genes = ";".join(concepts.loc[concepts["best_label"] == "CD19+ B", "top_genes"]).split(";")
+    assert {"CD79A", "MS4A1", "CD79B", "HLA-DRA", "CD74"} & set(genes)
+
+
+def test_a_second_run_keeps_every_stage(finished, caplog):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*.parquet")}
+    with caplog.at_level("INFO", logger="conceptome"):
+        run(settings(finished))
+    assert sum("kept" in message for message in caplog.messages) == len(stages.STAGES)
+    assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*.parquet")}
+
+
+def test_same_seed_gives_identical_tables_whatever_the_batch_size(finished, tmp_path):
+    again = run(settings(tmp_path / "again", batch_size=100))
+    assert checksums(again) == checksums(finished)
+
+
+def test_an_interrupted_run_continues_to_the_same_tables(finished, tmp_path, monkeypatch, caplog):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages.attribution, "attribute", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(settings(tmp_path / "run"))
+    assert not (tmp_path / "run" / "attributions.parquet").exists()
+    assert not (tmp_path / "run" / ".partial").exists()
+    trained = (tmp_path / "run" / "dictionary" / "weights.safetensors").stat().st_mtime_ns
+    with caplog.at_level("INFO", logger="conceptome"):
+        run(settings(tmp_path / "run"))
+    kept = [message for message in caplog.messages if "kept" in message]
+    assert [message.split()[1].rstrip(":") for message in kept] == ["embed", "train", "match"]
+    assert (tmp_path / "run" / "dictionary" / "weights.safetensors").stat().st_mtime_ns == trained
+    assert checksums(tmp_path / "run") == checksums(finished)
+
+
+def test_a_changed_setting_repeats_only_what_depends_on_it(finished, tmp_path, caplog):
+    import shutil
+
+    shutil.copytree(finished, tmp_path / "run")
+    with caplog.at_level("INFO", logger="conceptome"):
+        run(settings(tmp_path / "run", min_size=6))
+    kept = {message.split()[1].rstrip(":") for message in caplog.messages if "kept" in message}
+    assert kept == {"embed", "train", "match", "attribute", "compare", "evaluate", "layout"}
+
+
+def test_other_data_is_refused_and_the_run_stays(finished, tmp_path):
+    cm.data.demo()[:100].write_h5ad(tmp_path / "other.h5ad")
+    before = checksums(finished)
+    with pytest.raises(
+        BundleError, match=r"holds a run on other data .*Choose another --out, or remove the folder"
+    ):
+        run(settings(finished, data=str(tmp_path / "other.h5ad")))
+    assert checksums(finished) == before
+
+
+def test_precomputed_embeddings_give_everything_but_attribution(tmp_path):
+    adata = cm.data.demo()
+    adata.obsm["X_mine"] = cm.encoders.fit("linear", adata, seed=0).embed(adata).values[:, :10]
+    adata.write_h5ad(tmp_path / "mine.h5ad")
+    folder = run(settings(tmp_path / "run", data=str(tmp_path / "mine.h5ad"), encoder="obsm:X_mine"))
+    assert not (folder / "attributions.parquet").exists()
+    assert not (folder / "enrichment.parquet").exists()
+    assert len(pd.read_parquet(folder / "enrichment_de.parquet")) > 0
+    concepts = pd.read_parquet(folder / "concepts.parquet")
+    assert set(concepts["top_genes"]) == {""}
+    reason = json.loads((folder / "manifest.json").read_text())["stages"]["attribute"]["missing"]
+    assert "is a finished embedding" in reason
+    assert "is a finished embedding" in (folder / "report.html").read_text()
+
+
+def test_the_overview_tells_the_state_and_the_next_step(finished):
+    text = describe_run(finished)
+    assert text.splitlines()[0].startswith(
+        f"{finished}: run on pbmc68k_reduced (scanpy) (700 cells x 765 genes)"
+    )
+    assert text.splitlines()[-1] == f"Next: open {finished / 'report.html'}"
+    assert "CD19+ B (F1 " in text
+
+
+def test_the_overview_notices_damage(finished, tmp_path):
+    import shutil
+
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "de.parquet").write_bytes(b"PAR1")
+    text = describe_run(tmp_path / "run")
+    assert "compare    damaged: its files are not what it wrote" in text
+    assert text.splitlines()[-1].startswith("Next: continue with the same command")
+
+
+def test_records_come_back_from_the_folder_exactly(finished):
+    from conceptome.pipeline import RunFolder
+    from conceptome.pipeline.context import Run
+
+    work = Run(settings(finished), RunFolder(finished))
+    first = work.attributions
+    pairs = work.pairs
+    direct = cm.attribution.attribute(work.adata, work.encoder, work.dictionary, pairs, seed=0)
+    for name in ("attribution", "se", "ci_low", "p", "q", "floor", "null_attribution", "null_driver_rate"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(direct, name))
+    assert list(first.status) == list(direct.status)
+    assert first.noise_floor == direct.noise_floor

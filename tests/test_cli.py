@@ -1,0 +1,166 @@
+"""The command line as a person meets it."""
+
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+from conceptome.cli import main
+
+
+def cells(n_cells=60, n_genes=40, seed=0):
+    counts = np.random.default_rng(seed).poisson(1.0, (n_cells, n_genes)).astype(np.float32)
+    counts[:, 0] += 1
+    obs = pd.DataFrame({"cell_type": ["B", "T"] * (n_cells // 2)}, index=[f"c{i}" for i in range(n_cells)])
+    return AnnData(
+        sp.csr_matrix(counts), obs=obs, var=pd.DataFrame(index=[f"GENE{i}" for i in range(n_genes)])
+    )
+
+
+def write(adata, path):
+    adata.write_h5ad(path)
+    return path
+
+
+def log_normalised(adata):
+    adata.X = sp.csr_matrix(np.log1p(adata.X.toarray() / adata.X.sum(1) * 1e4))
+    return adata
+
+
+def with_value(adata, value):
+    dense = adata.X.toarray()
+    dense[3, 5] = value
+    adata.X = dense
+    return adata
+
+
+def duplicated(adata):
+    adata.var_names = ["CD3E", "CD3E", *adata.var_names[2:]]
+    return adata
+
+
+def with_empty_cell(adata):
+    dense = adata.X.toarray()
+    dense[7] = 0
+    adata.X = dense
+    return adata
+
+
+def no_h5ad(path):
+    path.write_text("gene,cell\n")
+    return path
+
+
+def truncated(path):
+    whole = write(cells(), path.with_name("whole.h5ad")).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    return path
+
+
+def foreign_hdf5(path):
+    with h5py.File(path, "w") as file:
+        file["matrix"] = np.zeros(3)
+    return path
+
+
+BAD = {
+    "no such file": (lambda path: path, "does not exist"),
+    "no HDF5": (no_h5ad, "HDF5"),
+    "truncated": (truncated, "truncated"),
+    "foreign HDF5": (foreign_hdf5, "AnnData"),
+    "log-normalised": (lambda path: write(log_normalised(cells()), path), "log-normalised"),
+    "NaN": (lambda path: write(with_value(cells(), np.nan), path), "NaN"),
+    "negative": (lambda path: write(with_value(cells(), -1.0), path), "negative"),
+    "duplicate genes": (lambda path: write(duplicated(cells()), path), "CD3E"),
+    "empty cell": (lambda path: write(with_empty_cell(cells()), path), "c7"),
+    "no cells": (lambda path: write(cells()[:0], path), "0 cells"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_data_ends_with_one_message_and_nothing_written(kind, tmp_path, capsys):
+    make, word = BAD[kind]
+    path = make(tmp_path / "data.h5ad")
+    assert main(["run", str(path), "--encoder", "linear", "--out", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("conceptome: ")
+    assert word in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--label-key", "celltype"], "cell_type"),
+        (["--gene-sets", "none.gmt"], "none.gmt"),
+        (["--encoder", "scvy"], "scvy"),
+        (["--encoder", "obsm:X_none"], "X_none"),
+        (["--encoder", "scvi:nowhere"], "nowhere"),
+        (["--n-concepts", "4", "--k", "9"], "9"),
+        (["--n-pairs", "0"], "n_pairs is 0"),
+        (["--config", "none.toml"], "none.toml"),
+        (["--device", "tpu"], "tpu"),
+    ],
+)
+def test_bad_options_end_with_one_message(options, word, tmp_path, capsys):
+    path = write(cells(), tmp_path / "data.h5ad")
+    given = [] if "--encoder" in options else ["--encoder", "linear"]
+    assert main(["run", str(path), *given, "--out", str(tmp_path / "run"), *options]) == 1
+    error = capsys.readouterr().err.strip().splitlines()
+    assert error[-1].startswith("conceptome: ")
+    assert word in error[-1]
+    assert not list((tmp_path / "run").rglob(".partial")) if (tmp_path / "run").exists() else True
+
+
+def test_debug_shows_the_traceback(tmp_path, capsys):
+    assert main(["run", str(tmp_path / "none.h5ad"), "--out", str(tmp_path / "run"), "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_interrupt_exits_with_130(tmp_path, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("conceptome.pipeline.run", interrupt, raising=False)
+    assert main(["run", "demo", "--out", str(tmp_path / "run")]) == 130
+    assert "the same command continues from there" in capsys.readouterr().err
+
+
+def test_wrong_usage_exits_with_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "x.h5ad", "--no-such-option"])
+    assert stop.value.code == 2
+    assert "usage: conceptome" in capsys.readouterr().err
+
+
+def test_help_names_every_setting(capsys):
+    from dataclasses import fields
+
+    from conceptome.pipeline import RunConfig
+
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for field in fields(RunConfig):
+        assert field.name == "data" or f"--{field.name.replace('_', '-')}" in text
+
+
+def test_inspect_describes_data_and_refuses_other_folders(tmp_path, capsys):
+    assert main(["inspect", str(write(cells(), tmp_path / "data.h5ad"))]) == 0
+    assert "60" in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path)]) == 1
+    assert "is no run folder" in capsys.readouterr().err
+
+
+def test_the_installed_command_works():
+    done = subprocess.run(
+        [sys.executable, "-m", "conceptome.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("conceptome ")
