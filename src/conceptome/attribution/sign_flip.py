@@ -8,12 +8,14 @@ that the clusters flipped to the losing side weigh no more than D / 2 = (sum of 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from scipy.stats import norm
 
 MAX_EXACT = 16  # 2^16 subsets are counted one by one
 RELIABLE_COUNT = 100  # exceedances that make a sampled p good to 10%; below it the tail is approximated
-BLOCK_VALUES = 2**22
+FLIP_BLOCK = 1000
+GENE_BLOCK = 512
+SUBSET_SUMS = 2**20  # held at a time
 NEWTON_STEPS = 200
 ROUNDING = 1e-10
 
@@ -23,17 +25,19 @@ def sign_flip_p(
 ) -> Float[np.ndarray, " genes"]:
     """Test for each gene whether the sum over clusters differs from 0.
 
-    Exact wherever at most 16 clusters are light enough to have been flipped: this holds for up to 16
-    clusters with an effect, and for any number of them when they agree in sign. Otherwise `n_flips` random
-    flips; where fewer than 100 of these reach T, the Lugannani-Rice saddlepoint approximation
-    [Lugannani80] with the cumulant generating function sum log cosh(t e_c) [Robinson82] takes over.
+    A cluster heavier than D / 2 cannot be on the losing side: it halves p, exactly. The others are
+    enumerated when there are at most 16; this covers every gene with up to 16 clusters, and any number of
+    clusters that agree in sign. Otherwise they are flipped at random, up to `n_flips` times; drawing ends
+    once T was reached 100 times [BesagClifford91]. Where that does not happen, the Lugannani-Rice saddlepoint
+    approximation [Lugannani80] with the cumulant generating function sum log cosh(t e_c) [Robinson82] takes
+    over. It is good to about 10%, unless all |e_c| are nearly equal, when it misses by up to a factor of 4.
 
     Parameters
     ----------
     sums
         Effects summed within clusters, (n_clusters, n_genes), finite.
     n_flips
-        Number of random flips.
+        Largest number of random flips.
     rng
         Source of randomness.
 
@@ -45,13 +49,14 @@ def sign_flip_p(
     total = weight.sum(axis=0)
     allowance = (total - np.abs(sums.sum(axis=0))) / 2 + ROUNDING * total
     flippable = (weight > 0) & (weight <= allowance)
+    n_fixed = ((weight > 0) & ~flippable).sum(axis=0)
+    weight[~flippable] = 0.0
     exact = flippable.sum(axis=0) <= MAX_EXACT
-    p = np.empty(sums.shape[1])
-    n_subsets = _count_light_subsets(weight[:, exact], flippable[:, exact], allowance[exact])
-    p[exact] = n_subsets * smallest_p(sums[:, exact])
+    share = np.empty(sums.shape[1])
+    share[exact] = _enumerated_share(weight[:, exact], allowance[exact])
     if not exact.all():
-        p[~exact] = _sampled_p(sums[:, ~exact], n_flips=n_flips, rng=rng)
-    return np.minimum(p, 1.0)
+        share[~exact] = _sampled_share(weight[:, ~exact], allowance[~exact], n_flips=n_flips, rng=rng)
+    return np.asarray(np.minimum(1.0, 2.0 ** (1 - n_fixed) * share))
 
 
 def smallest_p(sums: Float[np.ndarray, "clusters genes"]) -> Float[np.ndarray, " genes"]:
@@ -69,68 +74,84 @@ def smallest_p(sums: Float[np.ndarray, "clusters genes"]) -> Float[np.ndarray, "
     return np.asarray(np.minimum(1.0, 2.0 ** (1 - (sums != 0).sum(axis=0))))
 
 
-def _count_light_subsets(
-    weight: Float[np.ndarray, "clusters genes"],
-    flippable: Bool[np.ndarray, "clusters genes"],
-    allowance: Float[np.ndarray, " genes"],
-) -> Int[np.ndarray, " genes"]:
-    """Count the sets of clusters that together weigh no more than the allowance, the empty set included."""
-    sizes = flippable.sum(axis=0)
-    lightest_first = np.sort(np.where(flippable, weight, np.inf), axis=0)
-    counts = np.empty(len(sizes), dtype=np.int64)
+def _enumerated_share(
+    weight: Float[np.ndarray, "clusters genes"], allowance: Float[np.ndarray, " genes"]
+) -> Float[np.ndarray, " genes"]:
+    """Return the share of all sets of clusters that weigh no more than the allowance."""
+    sizes = (weight > 0).sum(axis=0)
+    lightest_first = np.sort(np.where(weight > 0, weight, np.inf), axis=0)
+    share = np.empty(len(sizes))
     for size in np.unique(sizes):
         genes = np.flatnonzero(sizes == size)
-        step = max(1, BLOCK_VALUES >> int(size))
+        step = max(1, SUBSET_SUMS >> int(size))
         for start in range(0, len(genes), step):
             part = genes[start : start + step]
             subset_sums = np.zeros((1, len(part)))
             for row in lightest_first[:size, part]:
                 subset_sums = np.concatenate([subset_sums, subset_sums + row])
-            counts[part] = (subset_sums <= allowance[part]).sum(axis=0)
-    return counts
+            share[part] = (subset_sums <= allowance[part]).mean(axis=0)
+    return share
 
 
-def _sampled_p(
-    sums: Float[np.ndarray, "clusters genes"], *, n_flips: int, rng: np.random.Generator
+def _sampled_share(
+    weight: Float[np.ndarray, "clusters genes"],
+    allowance: Float[np.ndarray, " genes"],
+    *,
+    n_flips: int,
+    rng: np.random.Generator,
 ) -> Float[np.ndarray, " genes"]:
-    signs = 2.0 * rng.integers(2, size=(n_flips, len(sums))) - 1.0
-    reached = np.empty(sums.shape[1], dtype=np.int64)
-    step = max(1, BLOCK_VALUES // n_flips)
-    for start in range(0, sums.shape[1], step):
-        part = sums[:, start : start + step]
-        threshold = np.abs(part.sum(axis=0)) - ROUNDING * np.abs(part).sum(axis=0)
-        reached[start : start + step] = (np.abs(signs @ part) >= threshold).sum(axis=0)
-    p = (reached + 1.0) / (n_flips + 1.0)
+    """Estimate the share of all sets of clusters that weigh no more than the allowance.
+
+    Each random set counts together with its complement: all genes use the same sets, and a surplus of heads
+    would otherwise push all their p the same way.
+    """
+    reached, drawn = (np.zeros(len(allowance), dtype=np.int64) for _ in range(2))
+    for start in range(0, n_flips, FLIP_BLOCK):
+        flipped = rng.integers(2, size=(min(FLIP_BLOCK, n_flips - start), len(weight))).astype(np.float64)
+        unsettled = np.flatnonzero(reached < RELIABLE_COUNT)
+        for part in np.array_split(unsettled, len(unsettled) // GENE_BLOCK + 1):
+            flipped_sums = flipped @ weight[:, part]
+            unflipped_sums = weight[:, part].sum(axis=0) - flipped_sums
+            reached[part] += (flipped_sums <= allowance[part]).sum(axis=0)
+            reached[part] += (unflipped_sums <= allowance[part]).sum(axis=0)
+        drawn[unsettled] += 2 * len(flipped)
+    share = (reached + 1.0) / (drawn + 1.0)
     tail = reached < RELIABLE_COUNT
-    p[tail] = np.maximum(saddlepoint_p(sums[:, tail]), smallest_p(sums[:, tail]))
-    return p
+    threshold = weight[:, tail].sum(axis=0) - 2 * allowance[tail]
+    smallest = 0.5 ** (weight[:, tail] > 0).sum(axis=0)
+    share[tail] = np.maximum(saddlepoint_tail(weight[:, tail], threshold), smallest)
+    return share
 
 
-def saddlepoint_p(sums: Float[np.ndarray, "clusters genes"]) -> Float[np.ndarray, " genes"]:
-    """Approximate the two-sided p by Lugannani and Rice's formula, for sums well away from 0.
+def saddlepoint_tail(
+    weight: Float[np.ndarray, "clusters genes"], threshold: Float[np.ndarray, " genes"]
+) -> Float[np.ndarray, " genes"]:
+    """Approximate P(sum of +-weight >= threshold), signs fair coins, by Lugannani and Rice's formula.
 
     Parameters
     ----------
-    sums
-        Effects summed within clusters, (n_clusters, n_genes); not all of one sign.
+    weight
+        Weights >= 0, (n_clusters, n_genes).
+    threshold
+        Thresholds in the tail: well above 0, below the sum of the weights.
 
     Returns
     -------
-    Two-sided p values.
+    Probabilities.
     """
-    weight = np.abs(sums) / np.linalg.norm(sums, axis=0)
-    observed = np.abs(sums.sum(axis=0)) / np.linalg.norm(sums, axis=0)
-    tilt = observed.copy()
+    norms = np.linalg.norm(weight, axis=0)
+    weight, threshold = weight / norms, threshold / norms
+    tilt = threshold.copy()
     for _ in range(NEWTON_STEPS):  # from the left of the root of a concave function: no overshoot
         slope = np.tanh(tilt * weight)
         curvature = (weight**2 * (1 - slope**2)).sum(axis=0)
-        step = (observed - (weight * slope).sum(axis=0)) / curvature
+        step = (threshold - (weight * slope).sum(axis=0)) / curvature
         tilt += step
         if (np.abs(step) <= ROUNDING * tilt).all():
             break
     scaled = tilt * weight
     log_cosh = (scaled + np.log1p(np.exp(-2 * scaled)) - np.log(2)).sum(axis=0)
     curvature = (weight**2 * (1 - np.tanh(scaled) ** 2)).sum(axis=0)
-    w = np.sqrt(2 * (tilt * observed - log_cosh))
+    w = np.sqrt(2 * (tilt * threshold - log_cosh))
     u = tilt * np.sqrt(curvature)
-    return np.asarray(2 * (norm.sf(w) + norm.pdf(w) * (1 / u - 1 / w)))
+    return np.asarray(norm.sf(w) + norm.pdf(w) * (1 / u - 1 / w))
