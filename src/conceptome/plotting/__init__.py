@@ -1,4 +1,4 @@
-"""TITLE."""
+"""Plots of concepts, their genes and terms, and of the measures of trust."""
 
 import lazy_loader
 
