@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -26,7 +27,7 @@ class GeneSets:
     terms: tuple[str, ...]
     """Identifiers, each once, such as ``"GO:0002250"``."""
     names: tuple[str, ...]
-    """What a person reads, such as ``"adaptive immune response"``; equal to the identifier if there is none."""
+    """What a person reads, such as ``"adaptive immune response"``, or the identifier again."""
     members: tuple[tuple[str, ...], ...]
     """Genes of each term, each once, in the order of the source."""
     sources: tuple[str, ...] = ()
@@ -34,7 +35,7 @@ class GeneSets:
 
     def __post_init__(self) -> None:
         if not self.terms:
-            msg = f"The collection {self.collection!r} holds no gene sets; expected at least one term with genes."
+            msg = f"The collection {self.collection!r} holds no gene sets; expected one or more."
             raise InputError(msg)
         if not len(self.terms) == len(self.names) == len(self.members):
             lengths = f"{len(self.terms)} terms, {len(self.names)} names, {len(self.members)} gene lists"
@@ -42,8 +43,7 @@ class GeneSets:
                 f"The collection {self.collection!r} has {lengths}; expected one name and one list per term."
             )
             raise InputError(msg)
-        seen: set[str] = set()
-        twice = sorted({term for term in self.terms if term in seen or seen.add(term)})
+        twice = [term for term, count in Counter(self.terms).items() if count > 1]
         if twice:
             msg = (
                 f"The collection {self.collection!r} names {len(twice)} terms more than once: "
@@ -76,7 +76,7 @@ class GeneSets:
         """
         bare = [term for term, genes in sets.items() if isinstance(genes, str)]
         if bare:
-            msg = f"The gene set {bare[0]!r} is a string, expected a list of gene names. Write ['CD3E', 'CD3D']."
+            msg = f"The gene set {bare[0]!r} is a string, expected a list such as ['CD3E', 'CD3D']."
             raise InputError(msg)
         terms = tuple(str(term) for term in sets)
         members = tuple(tuple(dict.fromkeys(map(str, genes))) for genes in sets.values())
@@ -100,7 +100,7 @@ class GeneSets:
             If the collection has no such term.
         """
         if term not in self.terms:
-            msg = f"The collection {self.collection!r} has no term {term!r}; its {len(self)} terms are in `terms`."
+            msg = f"The collection {self.collection!r} has no term {term!r}; see its `terms`."
             raise InputError(msg)
         return self.members[self.terms.index(term)]
 
@@ -131,7 +131,7 @@ def read_gmt(path: Path | str, *, ids: Literal["auto", "first"] = "auto") -> Gen
     Raises
     ------
     InputError
-        If the file is missing, empty, unreadable or no GMT file, with the line; if two sets have one identifier.
+        If the file is missing, empty or no GMT file (with the line), or two sets have one identifier.
     """
     path = Path(path)
     terms, names, sources, members = [], [], [], []
@@ -145,7 +145,7 @@ def read_gmt(path: Path | str, *, ids: Literal["auto", "first"] = "auto") -> Gen
         sources.append(source)
         members.append(genes)
     if not terms:
-        msg = f"{path} is empty; expected a GMT file, one gene set per line: name TAB description TAB gene TAB gene."
+        msg = f"{path} is empty; expected one gene set per line: name TAB description TAB gene TAB gene."
         raise InputError(msg)
     collection = re.sub(r"\.gmt(\.gz)?$", "", path.name)
     return GeneSets(collection, tuple(terms), tuple(names), tuple(members), tuple(sources))
@@ -177,8 +177,8 @@ def load_gene_sets(name_or_path: Path | str) -> GeneSets:
             return read_gmt(path, ids="first")
     if not Path(name_or_path).exists():
         msg = (
-            f"{str(name_or_path)!r} is neither a shipped collection ({', '.join(sorted(shipped))}) nor an existing "
-            "file. Give one of these names or the path of a GMT file."
+            f"{str(name_or_path)!r} is neither a shipped collection ({', '.join(sorted(shipped))}) nor an "
+            "existing file. Give one of these names or the path of a GMT file."
         )
         raise InputError(msg)
     return read_gmt(name_or_path)
@@ -204,7 +204,7 @@ def _parse_line(line: str, *, where: str) -> tuple[str, str, tuple[str, ...]]:
     if not fields[0] or not genes:
         msg = (
             f"{where}: found {len(fields)} tab-separated fields and {len(genes)} genes; a GMT line holds "
-            "name TAB description TAB gene TAB gene. Check that this is a GMT file with at least one gene per set."
+            "name TAB description TAB gene TAB gene. Check that this is a GMT file without empty sets."
         )
         raise InputError(msg)
     return fields[0], fields[1], genes

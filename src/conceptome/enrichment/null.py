@@ -11,9 +11,8 @@ from jaxtyping import Float, Int
 
 from conceptome.enrichment.rankings import Rankings
 
-BLOCK_VALUES = (
-    65_536  # hits x sets x concepts evaluated at a time, so that they stay in the processor's cache
-)
+BLOCK_VALUES = 16_384  # sets x concepts followed at a time: they stay in the processor's cache
+BLOCK_SETS = 1000  # sets drawn at a time, which bounds the memory
 
 
 def random_ranks(n_genes: int, size: int, *, n_sets: int, seed: int) -> Int[np.ndarray, "hits sets"]:
@@ -35,12 +34,10 @@ def random_ranks(n_genes: int, size: int, *, n_sets: int, seed: int) -> Int[np.n
     Ranks, ascending within each set.
     """
     rng = np.random.default_rng([seed, n_genes, size])
-    taken = np.zeros((n_sets, n_genes), dtype=bool)
-    rows = np.arange(n_sets)
-    for highest in range(n_genes - size, n_genes):
-        draw = rng.integers(0, highest + 1, size=n_sets)
-        taken[rows, np.where(taken[rows, draw], highest, draw)] = True
-    return np.ascontiguousarray(np.nonzero(taken)[1].reshape(n_sets, size).T)
+    ranks = np.empty((n_sets, size), dtype=np.int64)
+    for start in range(0, n_sets, BLOCK_SETS):
+        _draw(ranks[start : start + BLOCK_SETS], n_genes, rng)
+    return np.ascontiguousarray(ranks.T)
 
 
 def null_scores(
@@ -59,6 +56,17 @@ def null_scores(
     -------
     ES of each random set in each concept.
     """
-    step = max(1, BLOCK_VALUES // (len(ranks) * rankings.weights.shape[1]))
+    step = max(1, BLOCK_VALUES // rankings.weights.shape[1])
     starts = range(0, ranks.shape[1], step)
-    return np.concatenate([rankings.shared_deviations(ranks[:, at : at + step]).scores() for at in starts])
+    return np.concatenate([rankings.scores(ranks[:, at : at + step]) for at in starts])
+
+
+def _draw(ranks: Int[np.ndarray, "sets hits"], n_genes: int, rng: np.random.Generator) -> None:
+    n_sets, size = ranks.shape
+    taken = np.zeros((n_sets, n_genes), dtype=bool)
+    rows = np.arange(n_sets)
+    for hit, highest in enumerate(range(n_genes - size, n_genes)):
+        draw = rng.integers(0, highest + 1, size=n_sets)
+        ranks[:, hit] = np.where(taken[rows, draw], highest, draw)
+        taken[rows, ranks[:, hit]] = True
+    ranks.sort(axis=1)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from scipy.stats import false_discovery_control
-from tqdm.auto import tqdm
 
 from conceptome.core import ENRICHMENT_COLUMNS, Attributions, DifferentialExpression, Enrichment, InputError
+from conceptome.enrichment.calibration import N_SETS, NULL_PAIRS, control_sets, rates
+from conceptome.enrichment.engine import Tests, leading_edges, rank_blocks, run_tests
 from conceptome.enrichment.gene_sets import GeneSets
-from conceptome.enrichment.null import null_scores, random_ranks
-from conceptome.enrichment.rankings import Rankings
-from conceptome.enrichment.significance import log_smallest_p, significance
 from conceptome.enrichment.universe import GeneScores, PerGene, Terms, as_collections
 
-BLOCK_CONCEPTS = 16
-
-logger = logging.getLogger(__name__)
+N_NULL_CONCEPTS = 8  # concepts and terms of the control by null pairs, drawn at random
+N_NULL_TERMS = 250
 
 
 def gsea(  # noqa: PLR0913 - the public face: every option of the test is named here
@@ -63,152 +61,131 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
     Returns
     -------
     One row per tested concept and term, within a concept by ascending p: ``size`` counts the term's genes in
-    the universe, ``overlap`` is the share of the term's genes that are there, ``es`` and ``nes`` have the sign
-    of the association, ``q_concept`` and ``q_global`` are Benjamini-Hochberg over the concept's and over all
-    tests, ``no_signal`` marks terms wholly among zero scores (ES 0, p 1), ``leading_edge`` lists
-    ``GENE;GENE;...``, the most extreme score first.
+    the universe, ``overlap`` is the share of the term's genes that are there, ``es`` and ``nes`` are positive
+    where the term's genes support the concept, ``q_concept`` and ``q_global`` are
+    Benjamini-Hochberg over the concept's and over all tests, ``no_signal`` marks terms wholly among zero
+    scores (ES 0, p 1), ``leading_edge`` lists ``GENE;GENE;...``, the most extreme score first. With it the
+    rates of small p under the null controls, see `conceptome.enrichment.calibration`.
 
     Raises
     ------
     InputError
         If scores, gene sets or options do not fit, or no term has an admissible size.
     """
-    _check_options(min_size=min_size, max_size=max_size, n_permutations=n_permutations, seed=seed)
-    table = GeneScores.of(scores, gene_names)
+    options = Options(min_size, max_size, n_permutations, seed)
     collections = as_collections(gene_sets)
-    parts = []
-    for rows, columns in table.universes():
-        terms = Terms.of(collections, table.symbols[columns], min_size=min_size, max_size=max_size)
-        values = table.values[np.ix_(rows, columns)]
-        tests = run_tests(values, table.symbols[columns], terms, n_permutations=n_permutations, seed=seed)
-        parts.append(_frame(tests, terms, table.concepts[rows]))
-    if parts and not any(map(len, parts)):
-        raise InputError(_nothing_to_test(table, collections, min_size=min_size, max_size=max_size))
-    result = _corrected(
-        pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=ENRICHMENT_COLUMNS)
+    frame = scores if isinstance(scores, pd.DataFrame) else scores.scores()
+    table = GeneScores.of(frame, gene_names=gene_names, expression=expression)
+    frames, p_of = [], defaultdict(list)
+    for universe in table.universes():
+        n_sets = math.ceil(N_SETS * len(universe.concepts) / len(table.concepts)) if calibrate else 0
+        found, controls = _test_universe(universe, collections, options, n_control_sets=n_sets)
+        frames.append(found)
+        for control, p in controls.items():
+            p_of[control].append(p)
+    if frames and not any(map(len, frames)):
+        raise InputError(_nothing_to_test(table, collections, options))
+    if calibrate and isinstance(scores, Attributions):
+        null = pd.DataFrame(scores.null_attribution, index=frame.index, columns=frame.columns)
+        p_of[NULL_PAIRS].extend(_null_pairs(GeneScores.of(null, gene_names=gene_names), collections, options))
+    calibration = rates({control: np.concatenate(p) for control, p in p_of.items() if p})
+    return Enrichment(_corrected(frames), getattr(scores, "dictionary_id", ""), calibration)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `gsea` was asked for."""
+
+    min_size: int
+    max_size: int
+    n_permutations: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_size <= self.max_size:
+            found = f"min_size is {self.min_size} and max_size {self.max_size}"
+            msg = f"{found}; expected 1 <= min_size <= max_size."
+            raise InputError(msg)
+        if self.n_permutations < 1 or self.seed < 0:
+            found = f"n_permutations is {self.n_permutations} and seed {self.seed}"
+            msg = f"{found}; expected at least one permutation (1000 for usual work) and a seed of 0 or more."
+            raise InputError(msg)
+
+
+def _test_universe(
+    universe: GeneScores, collections: Sequence[GeneSets], options: Options, *, n_control_sets: int
+) -> tuple[pd.DataFrame, dict[str, Float[np.ndarray, " tests"]]]:
+    terms = Terms.of(collections, universe.symbols, min_size=options.min_size, max_size=options.max_size)
+    if not terms.genes:
+        return pd.DataFrame(), {}
+    rng = np.random.default_rng([options.seed, len(universe.genes)])
+    controls = control_sets(
+        terms.genes,
+        n_genes=len(universe.genes),
+        expression=universe.expression,
+        n_sets=n_control_sets,
+        rng=rng,
     )
-    return Enrichment(result, dictionary_id=getattr(scores, "dictionary_id", ""))
+    sets = [*terms.genes, *(genes for drawn in controls.values() for genes in drawn)]
+    rankings = rank_blocks(universe.values)
+    tests = run_tests(rankings, sets, n_permutations=options.n_permutations, seed=options.seed)
+    edges = leading_edges(rankings, terms.genes, tests, universe.symbols)
+    p_of, first = {}, len(terms.genes)
+    for (
+        control,
+        drawn,
+    ) in controls.items():  # each set counts in one concept, so that the tests are independent
+        concept = rng.integers(len(universe.concepts), size=len(drawn))
+        p_of[control] = tests.p[concept, np.arange(first, first + len(drawn))]
+        first += len(drawn)
+    return _frame(tests, edges, terms, universe.concepts), p_of
 
 
-@dataclass(frozen=True, eq=False)
-class Tests:
-    """What was found for each concept and term of one universe."""
-
-    es: Float[np.ndarray, "concepts terms"]
-    nes: Float[np.ndarray, "concepts terms"]
-    p: Float[np.ndarray, "concepts terms"]
-    p_empirical: Float[np.ndarray, "concepts terms"]
-    leading_edge: Shaped[np.ndarray, "concepts terms"]
-
-    @classmethod
-    def empty(cls, n_concepts: int, n_terms: int) -> Tests:
-        """Make room for the results."""
-        numbers = np.empty((4, n_concepts, n_terms))
-        return cls(*numbers, leading_edge=np.empty((n_concepts, n_terms), dtype=object))
+def _null_pairs(
+    null: GeneScores, collections: Sequence[GeneSets], options: Options
+) -> Iterator[Float[np.ndarray, " tests"]]:
+    """Test some terms in the null attributions of some concepts."""
+    rng = np.random.default_rng([options.seed, 1])
+    measured = np.flatnonzero(~np.isnan(null.values).all(axis=1))
+    chosen = np.sort(rng.permutation(measured)[:N_NULL_CONCEPTS])
+    for universe in replace(null, values=null.values[chosen], concepts=null.concepts[chosen]).universes():
+        terms = Terms.of(collections, universe.symbols, min_size=options.min_size, max_size=options.max_size)
+        sets = [terms.genes[term] for term in rng.permutation(len(terms.genes))[:N_NULL_TERMS]]
+        rankings = rank_blocks(universe.values)
+        yield run_tests(rankings, sets, n_permutations=options.n_permutations, seed=options.seed).p.ravel()
 
 
-def run_tests(
-    values: Float[np.ndarray, "concepts genes"],
-    symbols: Shaped[np.ndarray, " genes"],
+def _frame(
+    tests: Tests,
+    edges: Shaped[np.ndarray, "concepts terms"],
     terms: Terms,
-    *,
-    n_permutations: int,
-    seed: int,
-) -> Tests:
-    """Test terms in complete scores over one universe.
-
-    Parameters
-    ----------
-    values
-        Finite scores.
-    symbols
-        Name of each gene in the leading edge.
-    terms
-        Terms over the same genes.
-    n_permutations
-        Random sets for each size.
-    seed
-        Seed of the draws.
-
-    Returns
-    -------
-    The tests.
-    """
-    n_concepts, n_genes = values.shape
-    tests = Tests.empty(n_concepts, len(terms.genes))
-    blocks = [slice(at, min(at + BLOCK_CONCEPTS, n_concepts)) for at in range(0, n_concepts, BLOCK_CONCEPTS)]
-    rankings = [Rankings.of(values[block]) for block in blocks]
-    for size, of_size in tqdm(terms.by_size().items(), desc="enrichment", unit="size", disable=None):
-        drawn = random_ranks(n_genes, size, n_sets=n_permutations, seed=seed)
-        for block, ranking in zip(blocks, rankings, strict=True):
-            null = null_scores(ranking, drawn)
-            ranks = np.sort(ranking.ranks[terms.positions(of_size)], axis=0)
-            deviations = ranking.deviations(ranks)
-            es = deviations.scores()
-            found = significance(es, null, log_smallest_p=log_smallest_p(n_genes, size))
-            at = np.ix_(range(block.start, block.stop), of_size)
-            tests.es[at], tests.nes[at] = es.T, found.nes.T
-            tests.p[at], tests.p_empirical[at] = found.p.T, found.p_empirical.T
-            tests.leading_edge[at] = _leading_edges(ranking, ranks, deviations.peaks(), es, symbols)
-    return tests
-
-
-def _leading_edges(
-    ranking: Rankings,
-    ranks: Int[np.ndarray, "hits sets concepts"],
-    peaks: Int[np.ndarray, "sets concepts"],
-    es: Float[np.ndarray, "sets concepts"],
-    symbols: Shaped[np.ndarray, " genes"],
-) -> Shaped[np.ndarray, "concepts sets"]:
-    edges = np.full(peaks.T.shape, "", dtype=object)
-    for concept, names in enumerate(symbols[ranking.order].T):
-        ordered = names[ranks[:, :, concept].T]
-        for row, (genes, peak, score) in enumerate(
-            zip(ordered, peaks[:, concept], es[:, concept], strict=True)
-        ):
-            if score != 0:
-                edges[concept, row] = ";".join(genes[: peak + 1] if score > 0 else genes[peak:][::-1])
-    return edges
-
-
-def _frame(tests: Tests, terms: Terms, concepts: Shaped[np.ndarray, " concepts"]) -> pd.DataFrame:
-    n_concepts, n_terms = tests.es.shape
+    concepts: Shaped[np.ndarray, " concepts"],
+) -> pd.DataFrame:
+    n_concepts, n_terms = edges.shape
     frame = terms.labels.iloc[np.tile(np.arange(n_terms), n_concepts)].reset_index(drop=True)
     frame.insert(0, "concept", np.repeat(concepts, n_terms))
-    for column in ("es", "nes", "p", "p_empirical", "leading_edge"):
-        frame[column] = getattr(tests, column).ravel()
-    frame["no_signal"] = frame["es"] == 0
-    return frame
+    for column in ("es", "nes", "p", "p_empirical"):
+        frame[column] = getattr(tests, column)[:, :n_terms].ravel()
+    return frame.assign(no_signal=frame["es"] == 0, leading_edge=edges.ravel())
 
 
-def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
+def _corrected(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    if not frames:
+        return pd.DataFrame(columns=list(ENRICHMENT_COLUMNS))
+    frame = pd.concat(frames, ignore_index=True)
     frame["q_concept"] = frame.groupby("concept")["p"].transform(false_discovery_control)
     frame["q_global"] = false_discovery_control(frame["p"])
-    return frame.sort_values(["concept", "p", "collection", "term"], ignore_index=True)[
-        list(ENRICHMENT_COLUMNS)
-    ]
+    ordered = frame.sort_values(["concept", "p", "collection", "term"], ignore_index=True)
+    return ordered[list(ENRICHMENT_COLUMNS)]
 
 
-def _check_options(*, min_size: int, max_size: int, n_permutations: int, seed: int) -> None:
-    if not 1 <= min_size <= max_size:
-        msg = f"min_size is {min_size} and max_size {max_size}; expected 1 <= min_size <= max_size."
-        raise InputError(msg)
-    if n_permutations < 1:
-        msg = f"n_permutations is {n_permutations}; expected at least 1, 1000 for usual work."
-        raise InputError(msg)
-    if seed < 0:
-        msg = f"seed is {seed}; expected 0 or a positive integer."
-        raise InputError(msg)
-
-
-def _nothing_to_test(
-    table: GeneScores, collections: Sequence[GeneSets], *, min_size: int, max_size: int
-) -> str:
+def _nothing_to_test(table: GeneScores, collections: Sequence[GeneSets], options: Options) -> str:
+    searched = ", ".join(sets.collection for sets in collections)
     named = {gene for sets in collections for members in sets.members for gene in members}
     known = len(named & set(table.symbols))
     return (
-        f"No term of {', '.join(sets.collection for sets in collections)} has {min_size} to {max_size} scored genes: "
-        f"{known} of the {len(named)} genes in the terms are among the {len(table.genes)} scored genes "
-        f"({', '.join(map(str, table.genes[:3]))} ...). Lower min_size, or give gene_names where the scores are "
-        "named by another system."
+        f"No term of {searched} has {options.min_size} to {options.max_size} scored genes: {known} of the "
+        f"{len(named)} genes in the terms are among the {len(table.genes)} scored genes "
+        f"({', '.join(map(str, table.genes[:3]))} ...). Lower min_size, or give gene_names where the scores "
+        "name genes by another system."
     )

@@ -7,7 +7,7 @@ only those are computed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,85 +68,127 @@ class Rankings:
         """Number of genes in the universe."""
         return len(self.weights)
 
-    def deviations(self, ranks: Int[np.ndarray, "hits sets concepts"]) -> Deviations:
-        """Follow the running sums of sets, each with ranks of its own in each concept.
+    @property
+    def n_zero(self) -> Int[np.ndarray, " concepts"]:
+        """Number of genes with score 0 in each concept."""
+        return np.asarray((self.weights == 0).sum(axis=0))
+
+    def ranks_of(self, genes: Int[np.ndarray, "hits sets"]) -> Int[np.ndarray, "hits sets concepts"]:
+        """Return the ranks of sets of genes in each concept, ascending along the first axis."""
+        return np.sort(self.ranks[genes], axis=0)
+
+    def scores(
+        self, ranks: Int[np.ndarray, "hits sets"] | Int[np.ndarray, "hits sets concepts"]
+    ) -> Float[np.ndarray, "sets concepts"]:
+        """Compute ES, the point of the running sum that is furthest from 0.
 
         Parameters
         ----------
         ranks
-            Ranks of each set's genes, ascending along the first axis.
+            Ranks of each set's genes, ascending along the first axis; the same for every concept or one set
+            of ranks for each.
 
         Returns
         -------
-        The running sums at their candidate extremes.
+        ES; 0 for sets that lie wholly among zero scores.
         """
-        flat = ranks.reshape(-1, ranks.shape[2])
-        tables = (self.weights, self.starts, self.ends)
-        gathered = (np.take_along_axis(table, flat, axis=0).reshape(ranks.shape) for table in tables)
-        return Deviations.of(*gathered, n_genes=self.n_genes)
+        walk = _Walk.of(self, ranks)
+        highest, lowest = np.full((2, *walk.total.shape), [[[-np.inf]], [[np.inf]]])
+        for above, below in walk:
+            np.maximum(highest, above, out=highest)
+            np.minimum(lowest, below, out=lowest)
+        return walk.furthest(highest, lowest)
 
-    def shared_deviations(self, ranks: Int[np.ndarray, "hits sets"]) -> Deviations:
-        """Follow the running sums of sets that take the same ranks in every concept.
+    def scores_and_peaks(
+        self, ranks: Int[np.ndarray, "hits sets concepts"]
+    ) -> tuple[Float[np.ndarray, "sets concepts"], Int[np.ndarray, "sets concepts"]]:
+        """Compute ES and the hit at which the running sum is furthest from 0.
 
         Parameters
         ----------
         ranks
-            Ranks of each set's genes, ascending along the first axis.
+            As for `scores`.
 
         Returns
         -------
-        The running sums at their candidate extremes.
+        ES, and for ES > 0 the last hit of the leading edge, for ES < 0 the first.
         """
-        tables = (self.weights, self.starts, self.ends)
-        return Deviations.of(*(np.take(table, ranks, axis=0) for table in tables), n_genes=self.n_genes)
+        walk = _Walk.of(self, ranks)
+        highest, lowest = np.full((2, *walk.total.shape), [[[-np.inf]], [[np.inf]]])
+        top, bottom = np.zeros((2, *walk.total.shape), dtype=np.int64)
+        for hit, (above, below) in enumerate(walk):
+            top[above > highest] = hit
+            bottom[below < lowest] = hit
+            np.maximum(highest, above, out=highest)
+            np.minimum(lowest, below, out=lowest)
+        es = walk.furthest(highest, lowest)
+        return es, np.where(es > 0, top, bottom)
 
 
 @dataclass(frozen=True, eq=False)
-class Deviations:
-    """Running sums at the block ends (`above`) and block starts (`below`) of the hits, times `total`."""
+class _Walk:
+    """The running sums of many sets, hit by hit, in units of one miss.
 
-    above: Float[np.ndarray, "hits sets concepts"]
-    below: Float[np.ndarray, "hits sets concepts"]
+    Yields the value at the end and at the start of each hit's block. With several hits in one block, the last
+    has the true value at the block's end and the others a lower one, the first has the true value at its
+    start and the others a higher one; so maxima of the former and minima of the latter are true.
+    """
+
+    rankings: Rankings
+    ranks: Int[np.ndarray, "hits sets ..."]
     total: Float[np.ndarray, "sets concepts"]
     """Sum of the hits' weights; 0 where a set lies wholly among zero scores."""
 
     @classmethod
-    def of(
-        cls,
-        weights: Float[np.ndarray, "hits sets concepts"],
-        starts: Float[np.ndarray, "hits sets concepts"],
-        ends: Float[np.ndarray, "hits sets concepts"],
-        *,
-        n_genes: int,
-    ) -> Deviations:
-        """Compute the running sums; `starts` and `ends` are overwritten to spare memory.
+    def of(cls, rankings: Rankings, ranks: Int[np.ndarray, "hits sets ..."]) -> _Walk:
+        n_concepts = rankings.weights.shape[1]
+        if ranks.ndim == 3:
+            ranks = ranks * n_concepts + np.arange(n_concepts)  # positions in the flat tables
+        total = np.zeros((ranks.shape[1], n_concepts))
+        weights = np.empty_like(total)
+        for hit in ranks:
+            total += _take(rankings.weights, hit, out=weights)
+        return cls(rankings, ranks, total)
 
-        With several hits in one block, the last of them has the true value at the block's end and the
-        others a lower one, the first has the true value at the start and the others a higher one.
-        """
-        n_hits = len(weights)
-        running = np.zeros((n_hits + 1, *weights.shape[1:]))
-        np.cumsum(weights, axis=0, out=running[1:])
-        total = running[-1]
-        weight_of_miss = total / (n_genes - n_hits)
-        hits_before = np.arange(n_hits, dtype=np.float64)[:, None, None]
-        ends -= hits_before + 1
-        ends *= weight_of_miss
-        above = np.subtract(running[1:], ends, out=ends)
-        starts -= hits_before
-        starts *= weight_of_miss
-        below = np.subtract(running[:-1], starts, out=starts)
-        return cls(above, below, total.copy())
+    @property
+    def n_misses(self) -> int:
+        return self.rankings.n_genes - len(self.ranks)
 
-    def scores(self) -> Float[np.ndarray, "sets concepts"]:
-        """Return ES, the running sum's furthest point from 0; 0 without weight."""
-        highest, lowest = self.above.max(axis=0), self.below.min(axis=0)
-        furthest = np.where(highest > -lowest, highest, lowest)
-        return np.divide(furthest, self.total, out=np.zeros_like(furthest), where=self.total > 0)
+    def __iter__(
+        self,
+    ) -> Iterator[tuple[Float[np.ndarray, "sets concepts"], Float[np.ndarray, "sets concepts"]]]:
+        misses_per_weight = np.divide(
+            self.n_misses, self.total, out=np.zeros_like(self.total), where=self.total > 0
+        )
+        hits_and_weight = np.zeros_like(self.total)  # hits passed + their weight, both in misses
+        weights, above, below = np.empty((3, *self.total.shape))
+        for hit in self.ranks:
+            _take(self.rankings.starts, hit, out=below)
+            np.subtract(hits_and_weight, below, out=below)
+            _take(self.rankings.weights, hit, out=weights)
+            weights *= misses_per_weight
+            hits_and_weight += weights
+            hits_and_weight += 1
+            _take(self.rankings.ends, hit, out=above)
+            np.subtract(hits_and_weight, above, out=above)
+            yield above, below
 
-    def peaks(self) -> Int[np.ndarray, "sets concepts"]:
-        """Return the hit at whose block the running sum is highest (ES > 0) or lowest (ES < 0)."""
-        return np.where(self.scores() > 0, self.above.argmax(axis=0), self.below.argmin(axis=0))
+    def furthest(
+        self, highest: Float[np.ndarray, "sets concepts"], lowest: Float[np.ndarray, "sets concepts"]
+    ) -> Float[np.ndarray, "sets concepts"]:
+        return np.where(self.total > 0, np.where(highest > -lowest, highest, lowest) / self.n_misses, 0.0)
+
+
+def _take(
+    table: Float[np.ndarray, "genes concepts"],
+    hit: Int[np.ndarray, ...],
+    *,
+    out: Float[np.ndarray, "sets concepts"],
+) -> Float[np.ndarray, "sets concepts"]:
+    # mode "clip" spares a copy of `out`; no rank is out of range
+    if hit.ndim == 1:
+        return np.take(table, hit, axis=0, out=out, mode="clip")
+    return np.take(table.ravel(), hit, out=out, mode="clip")
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,8 +234,8 @@ def running_sum(scores: pd.Series, genes: Collection[str]) -> RunningSum:
     member = np.asarray(ranked.index.isin(list(genes)))
     if not 0 < member.sum() < len(member):
         msg = (
-            f"{member.sum()} of the {len(member)} scored genes belong to the set; the running sum needs at least one "
-            "gene inside and one outside. Check that set and scores name genes alike."
+            f"{member.sum()} of the {len(member)} scored genes belong to the set; the running sum needs at "
+            "least one gene inside and one outside. Check that set and scores name genes alike."
         )
         raise InputError(msg)
     boundary = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))

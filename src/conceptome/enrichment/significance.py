@@ -1,4 +1,11 @@
-"""From ES and its null to NES and p."""
+"""From ES and its null to NES and p.
+
+Where at least ten null scores are as extreme, p is counted. Beyond, an exponential tail in
+``rate(x) = x artanh(x)`` is fitted to the largest tenth of the null scores of the same sign and read at the
+observed score. Twice that rate is the large-deviation rate of the largest gap between hits and misses when
+all hits weigh the same (the divergence between shares (1 + x) / 2 and (1 - x) / 2): x^2 for small x, but
+growing without bound as x nears 1, as a score that cannot exceed 1 demands.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +15,14 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import gammaln
 
-TAIL_SHARE = 0.25  # largest share of the same-sign null that the tail is fitted to
-FEW_EXCEEDANCES = 10  # p is counted where at least as many null scores are as extreme, and fitted beyond
-MIN_TAIL = 20  # null scores a tail needs; with fewer of the same sign p stays the counted one
+TAIL_SHARE = 0.1
+MIN_TAIL = 30  # null scores a tail is fitted to, at least; with fewer than twice as many p stays counted
+FEW_BEYOND = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Significance:
-    """NES and p of sets of one size; arrays are sets x concepts."""
+    """NES and p of sets of one size."""
 
     nes: Float[np.ndarray, "sets concepts"]
     """ES / mean |null ES of the same sign|; 0 where ES is 0, NaN where no null score has the sign."""
@@ -27,7 +34,9 @@ def significance(
     es: Float[np.ndarray, "sets concepts"],
     null: Float[np.ndarray, "permutations concepts"],
     *,
-    log_smallest_p: float,
+    size: int,
+    n_genes: int,
+    n_zero: Int[np.ndarray, " concepts"],
 ) -> Significance:
     """Compare scores with the null scores of the same sign.
 
@@ -37,33 +46,52 @@ def significance(
         ES of sets of one size.
     null
         ES of random sets of that size.
-    log_smallest_p
-        Natural logarithm of the smallest p that gene permutation can give, the floor of the fitted p.
+    size
+        Genes in each set.
+    n_genes
+        Genes in the universe.
+    n_zero
+        Genes with score 0 in each concept.
 
     Returns
     -------
     NES, ``p_empirical = (b + 1) / (m + 1)`` with b of the m same-sign null scores at least as extreme, and
-    `p`, equal to it where b >= 10 and tail-fitted beyond.
+    `p`, equal to it where b >= 10 or m < 60, tail-fitted elsewhere and never 0.
     """
+    at = np.abs(es)
+    smallest = np.exp(_log_smallest_p(at, size=size, n_genes=n_genes, n_zero=n_zero))
     nes, p, p_empirical = np.zeros_like(es), np.ones_like(es), np.ones_like(es)
     for sign in (1.0, -1.0):
         meant = es * sign > 0
         if meant.any():
             tail = _Tail.of(null * sign)
-            at = np.abs(es)
             beyond = tail.count_beyond(at)
             counted = (beyond + 1) / (tail.n_same_sign + 1)
-            fitted = np.maximum(tail.p(at), np.exp(max(log_smallest_p, np.log(np.finfo(float).tiny))))
-            use_fit = (beyond < FEW_EXCEEDANCES) & (tail.n_tail >= MIN_TAIL)
+            use_fit = (beyond < FEW_BEYOND) & (tail.n_same_sign >= 2 * MIN_TAIL)
             nes = np.where(meant, es / tail.mean, nes)
             p_empirical = np.where(meant, counted, p_empirical)
-            p = np.where(meant, np.where(use_fit, fitted, counted), p)
+            p = np.where(meant, np.where(use_fit, np.maximum(tail.p(at), smallest), counted), p)
     return Significance(nes, p, p_empirical)
 
 
-def log_smallest_p(n_genes: int, size: int) -> float:
-    """Return the natural logarithm of 1 / (number of sets of this size)."""
-    return float(gammaln(size + 1) + gammaln(n_genes - size + 1) - gammaln(n_genes + 1))
+def _log_smallest_p(
+    at: Float[np.ndarray, "sets concepts"], *, size: int, n_genes: int, n_zero: Int[np.ndarray, " concepts"]
+) -> Float[np.ndarray, "sets concepts"]:
+    """Bound p from below, exactly: by one set of all, and by the sets with one gene that is not zero.
+
+    Such a set reaches 1 - r / misses when its one gene stands at rank r, a jump that no tail foresees.
+    """
+    log_sets = _log_choose(n_genes, size)
+    ranks = np.floor((1 - at) * (n_genes - size) + 1e-6) + 1
+    log_lonely = np.log(ranks) + _log_choose(n_zero, size - 1)
+    bound = np.maximum(np.maximum(log_lonely, 0.0) - log_sets, np.log(np.finfo(np.float64).tiny))
+    return np.asarray(bound)
+
+
+def _log_choose(n: int | Int[np.ndarray, " concepts"], k: int) -> Float[np.ndarray, ...]:
+    count = np.asarray(n, dtype=np.float64)
+    chosen = gammaln(count + 1) - gammaln(k + 1) - gammaln(np.maximum(count - k, 0) + 1)
+    return np.where(count >= k, chosen, -np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,33 +101,43 @@ class _Tail:
     magnitudes: Float[np.ndarray, "permutations concepts"]
     """Descending; -1 stands for scores of the other sign."""
     n_same_sign: Int[np.ndarray, " concepts"]
-    n_tail: Int[np.ndarray, " concepts"]
     mean: Float[np.ndarray, " concepts"]
+    share: Float[np.ndarray, " concepts"]
+    """Share of the same-sign scores in the tail."""
     threshold: Float[np.ndarray, " concepts"]
+    """Rate at which the tail begins."""
     excess: Float[np.ndarray, " concepts"]
-    """Mean of rate(x) - rate(threshold) over the tail."""
+    """Mean rate in the tail above the threshold."""
 
     @classmethod
     def of(cls, null: Float[np.ndarray, "permutations concepts"]) -> _Tail:
         magnitudes = -np.sort(-np.where(null > 0, null, -1.0), axis=0)
         same = magnitudes > 0
         n_same = same.sum(axis=0)
-        n_tail = (TAIL_SHARE * n_same).astype(np.int64)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(same, magnitudes, 0.0).sum(axis=0) / n_same
-        threshold = np.take_along_axis(magnitudes, n_tail[None, :], axis=0)[0]
-        in_tail = np.arange(len(magnitudes))[:, None] < n_tail
-        over = np.where(in_tail, _rate(magnitudes) - _rate(threshold), 0.0).sum(axis=0)
-        return cls(magnitudes, n_same, n_tail, mean, threshold, over / np.maximum(n_tail, 1))
+        n_tail = np.minimum(np.maximum((TAIL_SHARE * n_same).astype(np.int64), MIN_TAIL), n_same // 2)
+        mean = _mean(np.where(same, magnitudes, 0.0).sum(axis=0), n_same)
+        rates = _rate(np.maximum(magnitudes, 0.0))
+        threshold = np.take_along_axis(rates, n_tail[None, :], axis=0)[0]
+        in_tail = np.arange(len(rates))[:, None] < n_tail
+        excess = _mean(np.where(in_tail, rates - threshold, 0.0).sum(axis=0), n_tail)
+        return cls(magnitudes, n_same, mean, _mean(n_tail, n_same), threshold, excess)
 
     def count_beyond(self, at: Float[np.ndarray, "sets concepts"]) -> Int[np.ndarray, "sets concepts"]:
-        return (self.magnitudes[:, None, :] >= at[None]).sum(axis=0)
+        return np.asarray((self.magnitudes[:, None, :] >= at[None]).sum(axis=0))
 
     def p(self, at: Float[np.ndarray, "sets concepts"]) -> Float[np.ndarray, "sets concepts"]:
-        share = self.n_tail / np.maximum(self.n_same_sign, 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.minimum(share * np.exp(-(_rate(at) - _rate(self.threshold)) / self.excess), 1.0)
+        """Return the fitted p; 0 where the null scores of the tail do not differ."""
+        steps = np.divide(
+            _rate(at) - self.threshold, self.excess, out=np.full_like(at, np.inf), where=self.excess > 0
+        )
+        return np.asarray(self.share * np.exp(-np.maximum(steps, 0.0)))
 
 
-def _rate(x: np.ndarray) -> np.ndarray:
-    return x**2
+def _rate(x: Float[np.ndarray, "rows concepts"]) -> Float[np.ndarray, "rows concepts"]:
+    return np.asarray(x * np.arctanh(np.minimum(x, 1 - 1e-12)))
+
+
+def _mean(
+    total: Float[np.ndarray, " concepts"], count: Int[np.ndarray, " concepts"]
+) -> Float[np.ndarray, " concepts"]:
+    return np.asarray(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
-from conceptome.core import Attributions, DifferentialExpression, InputError
+from conceptome.core import InputError
 from conceptome.enrichment.gene_sets import GeneSets
 
 PerGene = pd.Series | Sequence[object] | np.ndarray
@@ -21,24 +21,30 @@ class GeneScores:
 
     values: Float[np.ndarray, "concepts genes"]
     concepts: Shaped[np.ndarray, " concepts"]
-    genes: pd.Index
+    genes: Shaped[np.ndarray, " genes"]
     symbols: Shaped[np.ndarray, " genes"]
     """Name by which terms know each gene; empty if there is none."""
+    expression: Float[np.ndarray, " genes"] | None = None
+    """Mean expression of each gene."""
 
     @classmethod
     def of(
         cls,
-        scores: Attributions | DifferentialExpression | pd.DataFrame,
+        frame: pd.DataFrame,
+        *,
         gene_names: PerGene | None = None,
+        expression: PerGene | None = None,
     ) -> GeneScores:
         """Check scores and bring the genes into the order of their names.
 
         Parameters
         ----------
-        scores
-            A record or a table, concepts x genes.
+        frame
+            Concepts x genes.
         gene_names
             Symbol of each gene; by default the gene's own name.
+        expression
+            Mean expression of each gene.
 
         Returns
         -------
@@ -47,32 +53,29 @@ class GeneScores:
         Raises
         ------
         InputError
-            If concepts or genes are repeated, a score is infinite or no number, or `gene_names` does not fit.
+            If concepts or genes are repeated, a score is infinite or no number, or a gene's value is missing.
         """
-        frame = scores if isinstance(scores, pd.DataFrame) else scores.scores()
         for axis, labels in (("concepts", frame.index), ("genes", frame.columns)):
             repeated = list(labels[labels.duplicated()].unique()[:5])
             if repeated:
                 msg = f"The scores repeat the {axis} {repeated}; expected each once. Make the names unique."
                 raise InputError(msg)
-        values = _numbers(frame)
-        symbols = pd.Series(frame.columns.astype(str), index=frame.columns)
-        if gene_names is not None:
-            symbols = per_gene(gene_names, frame.columns, what="gene_names").fillna("").astype(str)
-        order = np.argsort(frame.columns.astype(str), kind="stable")
-        return cls(
-            np.ascontiguousarray(values[:, order]),
-            frame.index.to_numpy(),
-            frame.columns[order],
-            symbols.to_numpy(dtype=object)[order],
-        )
+        own_names = frame.columns.astype(str)
+        order = np.argsort(own_names.to_numpy(dtype=object), kind="stable")
+        names = own_names if gene_names is None else _per_gene(gene_names, frame.columns, what="gene_names")
+        symbols = pd.Series(np.asarray(names, dtype=object)).fillna("").astype(str).to_numpy(dtype=object)
+        means = None
+        if expression is not None:
+            means = _mean_expression(_per_gene(expression, frame.columns, what="expression"))[order]
+        genes = frame.columns.to_numpy()[order]
+        return cls(_scores(frame)[:, order], frame.index.to_numpy(), genes, symbols[order], means)
 
-    def universes(self) -> Iterator[tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " columns"]]]:
+    def universes(self) -> Iterator[GeneScores]:
         """Group the concepts that have scores for the same genes; concepts without any score are left out.
 
         Yields
         ------
-        Rows and columns of `values` that hold a complete block.
+        Complete scores: some of the concepts and the genes that have scores in them.
         """
         measured = ~np.isnan(self.values)
         patterns, group = np.unique(np.packbits(measured, axis=1), axis=0, return_inverse=True)
@@ -80,7 +83,13 @@ class GeneScores:
             rows = np.flatnonzero(group.ravel() == pattern)
             columns = np.flatnonzero(measured[rows[0]])
             if len(columns):
-                yield rows, columns
+                yield GeneScores(
+                    self.values[np.ix_(rows, columns)],
+                    self.concepts[rows],
+                    self.genes[columns],
+                    self.symbols[columns],
+                    None if self.expression is None else self.expression[columns],
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +98,8 @@ class Terms:
 
     labels: pd.DataFrame
     """``collection, term, name, size, overlap``."""
-    genes: tuple[Int[np.ndarray, " hits"], ...]
-    """Positions in the universe."""
+    genes: list[Int[np.ndarray, " hits"]]
+    """Positions of each term's genes in the universe."""
 
     @classmethod
     def of(
@@ -126,54 +135,7 @@ class Terms:
                     labels.append((sets.collection, term, name, size, len(present) / len(members)))
                     genes.append(np.concatenate(present))
         columns = ["collection", "term", "name", "size", "overlap"]
-        return cls(pd.DataFrame(labels, columns=columns), tuple(genes))
-
-    def by_size(self) -> dict[int, Int[np.ndarray, " terms"]]:
-        """Return the positions of the terms of each size."""
-        groups = self.labels.groupby("size", sort=True).indices
-        return {int(size): np.asarray(at) for size, at in groups.items()}
-
-    def positions(self, terms: Int[np.ndarray, " terms"]) -> Int[np.ndarray, "hits terms"]:
-        """Return the genes of terms of one size."""
-        return np.stack([self.genes[term] for term in terms], axis=1)
-
-
-def per_gene(values: PerGene, genes: pd.Index, *, what: str) -> pd.Series:
-    """Align one value per gene with the scores' genes.
-
-    Parameters
-    ----------
-    values
-        A Series indexed by gene, or a sequence in the order of `genes`.
-    genes
-        Names of the scored genes.
-    what
-        Name of the argument, for messages.
-
-    Returns
-    -------
-    The values, indexed by `genes`.
-
-    Raises
-    ------
-    InputError
-        If genes are missing or the length is wrong.
-    """
-    if isinstance(values, pd.Series):
-        missing = genes.difference(values.index)
-        if len(missing):
-            msg = (
-                f"{what} lacks {len(missing)} of the {len(genes)} scored genes, such as {list(missing[:3])}. "
-                "Give a Series with an entry for every gene, or a sequence in the order of the scores' genes."
-            )
-            raise InputError(msg)
-        return values.loc[genes]
-    if len(values) != len(genes):
-        msg = (
-            f"{what} has {len(values)} entries, the scores have {len(genes)} genes. Give one entry per gene."
-        )
-        raise InputError(msg)
-    return pd.Series(values, index=genes)
+        return cls(pd.DataFrame(labels, columns=columns), genes)
 
 
 def as_collections(gene_sets: GeneSets | Sequence[GeneSets] | Mapping[str, Sequence[str]]) -> list[GeneSets]:
@@ -204,16 +166,42 @@ def as_collections(gene_sets: GeneSets | Sequence[GeneSets] | Mapping[str, Seque
     return list(gene_sets)
 
 
-def _numbers(frame: pd.DataFrame) -> Float[np.ndarray, "concepts genes"]:
+def _per_gene(values: PerGene, genes: pd.Index, *, what: str) -> Shaped[np.ndarray, " genes"]:
+    if isinstance(values, pd.Series):
+        missing = genes.difference(values.index)
+        if len(missing):
+            msg = (
+                f"{what} lacks {len(missing)} of the {len(genes)} scored genes, such as {list(missing[:3])}. "
+                "Give a Series with an entry for every gene, or a sequence in the order of the scores' genes."
+            )
+            raise InputError(msg)
+        return values.loc[genes].to_numpy()
+    if len(values) != len(genes):
+        msg = f"{what} has {len(values)} entries for {len(genes)} scored genes. Give one entry per gene."
+        raise InputError(msg)
+    return np.asarray(values)
+
+
+def _scores(frame: pd.DataFrame) -> Float[np.ndarray, "concepts genes"]:
     try:
         values = frame.to_numpy(dtype=np.float64)
     except (TypeError, ValueError):
-        msg = "The scores hold values that are no numbers; expected concepts x genes of floats. Drop other columns."
+        msg = "The scores hold entries that are no numbers; expected concepts x genes of floats."
         raise InputError(msg) from None
-    if np.isinf(values).any():
+    n_infinite = np.isinf(values).sum()
+    if n_infinite:
         msg = (
-            f"The scores hold {np.isinf(values).sum()} infinite values; expected finite ones, NaN where not measured. "
-            "Clip them or rank by another statistic."
+            f"The scores hold {n_infinite} infinite values; expected finite ones, NaN where a gene was not "
+            "measured. Clip them or rank by another statistic."
         )
         raise InputError(msg)
     return values
+
+
+def _mean_expression(values: np.ndarray) -> Float[np.ndarray, " genes"]:
+    means = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(dtype=np.float64)
+    n_bad = (~np.isfinite(means)).sum()
+    if n_bad:
+        msg = f"expression is no finite number for {n_bad} of {len(means)} genes; give means over all cells."
+        raise InputError(msg)
+    return means
