@@ -36,9 +36,9 @@ class CellPool:
     """Largest |difference of log library size| of a pair."""
 
     def distance(
-        self, one: Int[np.ndarray, " *pairs"], other: Int[np.ndarray, " *pairs"]
-    ) -> Float[np.ndarray, " *pairs"]:
-        """Measure Euclidean distances in float64, from differences rather than products."""
+        self, one: Int[np.ndarray, "..."], other: Int[np.ndarray, "..."]
+    ) -> Float[np.ndarray, "..."]:
+        """Measure Euclidean distances in float64, from differences rather than products; shapes broadcast."""
         difference = self.values[one].astype(np.float64) - self.values[other]
         return np.asarray(np.sqrt(np.einsum("...d,...d->...", difference, difference)))
 

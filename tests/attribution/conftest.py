@@ -1,0 +1,65 @@
+"""A small world whose attributions are known: a bare linear encoder, a TopK dictionary, Poisson counts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import conceptome as cm
+from conceptome.core import Activations, Pairs
+from conceptome.dictionaries import TopKDictionary, Weights
+from conceptome.encoders import LinearEncoder, LinearOptions
+
+N_CELLS, N_GENES, D_EMBED, N_CONCEPTS, K = 90, 24, 5, 12, 4
+UNKNOWN = ("g3", "g17")
+
+
+@dataclass(frozen=True)
+class World:
+    adata: AnnData
+    encoder: LinearEncoder
+    dictionary: TopKDictionary
+    activations: Activations
+    pairs: Pairs
+
+
+def make_world(adata: AnnData, seed: int = 0, **options) -> World:
+    rng = np.random.default_rng(seed)
+    known = pd.Index([f"g{gene}" for gene in range(N_GENES) if f"g{gene}" not in UNKNOWN])
+    encoder = LinearEncoder(
+        rng.normal(size=(D_EMBED, len(known))),
+        rng.normal(size=D_EMBED),
+        known,
+        options=LinearOptions(target_sum=None, log1p=False),
+    )
+    values = encoder.embed(adata).values.astype(np.float64)
+    w_enc = rng.normal(size=(N_CONCEPTS, D_EMBED))
+    weights = Weights(w_enc, rng.normal(size=N_CONCEPTS), w_enc, values.mean(axis=0), np.zeros(D_EMBED))
+    dictionary = TopKDictionary(weights, K, encoder_id=encoder.encoder_id)
+    embeddings = encoder.embed(adata)
+    activations = dictionary.encode(embeddings)
+    pairs = cm.counterfactuals.match(activations, embeddings, **{"n_pairs": 20, "seed": seed, **options})
+    return World(adata, encoder, dictionary, activations, pairs)
+
+
+@pytest.fixture(scope="session")
+def counts() -> AnnData:
+    rng = np.random.default_rng(7)
+    rates = rng.gamma(0.6, 2.0, size=(3, N_GENES))[rng.integers(3, size=N_CELLS)]
+    return AnnData(
+        rng.poisson(rates).astype(np.float64),
+        obs=pd.DataFrame(index=[f"cell{i}" for i in rng.permutation(N_CELLS)]),
+        var=pd.DataFrame(index=[f"g{gene}" for gene in range(N_GENES)]),
+    )
+
+
+@pytest.fixture(scope="session")
+def world(counts) -> World:
+    return make_world(counts)
+
+
+@pytest.fixture(scope="session")
+def build_world():
+    return make_world
