@@ -1,4 +1,5 @@
-from .linear import LinearEncoder, LinearOptions
+from .linear import LinearEncoder
+from .linear_fit import LinearOptions
 from .plain import reencode_edits
 from .precomputed import PrecomputedEncoder
 from .registry import fit, from_spec, load

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,28 +13,14 @@ from jaxtyping import Bool, Float
 from tqdm.auto import tqdm
 
 from conceptome.core import Csr, Decoder, Edits, Embeddings, InputError, Names, content_id
-from conceptome.data import align, raw_counts
+from conceptome.data import align
 from conceptome.encoders.cells import CellEdits, edits_by_cell, require_counts, to_model_genes
-from conceptome.encoders.normalise import log_normalise, recount
+from conceptome.encoders.linear_fit import LinearOptions, fit_linear
+from conceptome.encoders.normalise import recount
 from conceptome.encoders.storage import load_folder, require_shapes, save_folder
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-
-@dataclass(frozen=True)
-class LinearOptions:
-    """Settings of the linear encoder."""
-
-    n_components: int = 50
-    """Principal components to fit; the length of the embedding."""
-    target_sum: float | None = 1e4
-    """Total to which every cell is scaled, over the genes that the encoder knows; None = no scaling."""
-    log1p: bool = True
-    """Take log(1 + x) after scaling. Without scaling and log the encoder is the bare map W x + b of ``X``."""
-    edit: Literal["values", "normalised"] = "values"
-    """``"values"``: a count is edited and the total recomputed, so that all genes move. ``"normalised"``: one
-    normalised value is edited, nothing else moves, and values are given in normalised units."""
 
 
 class LinearEncoder:
@@ -59,6 +44,7 @@ class LinearEncoder:
     """
 
     name = "linear"
+    options_type = LinearOptions
     decoder: Decoder | None = None
 
     def __init__(
@@ -124,25 +110,11 @@ class LinearEncoder:
         InputError
             If there are too few cells or genes, or a batch key is given.
         """
-        from sklearn.decomposition import PCA
-
         options = options or LinearOptions()
         if batch_key is not None:
             msg = f"The linear encoder cannot use batch_key={batch_key!r}. Leave it out, or fit 'scvi'."
             raise InputError(msg)
-        counts = _read(adata, options)
-        used = np.flatnonzero(np.bincount(counts.indices, minlength=counts.shape[1]))
-        values = _normalised(sp.csr_array(counts[:, used]), options, adata.obs_names)
-        if options.n_components >= min(values.shape):
-            msg = (
-                f"LinearOptions(n_components={options.n_components}) needs more than that many cells and "
-                f"genes; found {values.shape[0]} cells and {values.shape[1]} genes with counts. "
-                "Ask for fewer components."
-            )
-            raise InputError(msg)
-        pca = PCA(options.n_components, svd_solver="arpack", random_state=seed).fit(values)
-        weights = pca.components_
-        return cls(weights, -weights @ pca.mean_, adata.var_names[used], options=options)
+        return cls(*fit_linear(adata, options, seed=seed), options=options)
 
     @classmethod
     def load(cls, path: Path | str) -> LinearEncoder:
@@ -198,11 +170,11 @@ class LinearEncoder:
         ``(n_cells, n_genes)``, float64, in the columns of `adata`; genes that the encoder does not know are 0
         in normalised units.
         """
-        values = _read(adata, self.options)
+        values = self.options.read(adata)
         if self.options.edit == "values":
             return values
         known = sp.diags_array(self.known(adata).astype(np.float64))
-        return _normalised(sp.csr_array(values @ known), self.options, adata.obs_names)
+        return self.options.normalise(sp.csr_array(values @ known), adata.obs_names)
 
     def embed(
         self,
@@ -231,11 +203,11 @@ class LinearEncoder:
         InputError
             If a cell has no counts in the genes of the encoder.
         """
-        values = to_model_genes(_read(adata, self.options), align(self.genes, adata).columns)
+        values = to_model_genes(self.options.read(adata), align(self.genes, adata).columns)
         result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
         for start in tqdm(range(0, adata.n_obs, batch_size), "embed", delay=2, leave=False, disable=None):
             rows = slice(start, start + batch_size)
-            part = _normalised(values[rows], self.options, adata.obs_names[rows])
+            part = self.options.normalise(values[rows], adata.obs_names[rows])
             result[rows] = part @ self._by_gene + self.bias
         return Embeddings(result, adata.obs_names, self.encoder_id, self.name)
 
@@ -290,13 +262,3 @@ class LinearEncoder:
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"weights": self.weights, "bias": self.bias}
-
-
-def _read(adata: AnnData, options: LinearOptions) -> Csr:
-    if options.target_sum is None and not options.log1p:
-        return sp.csr_array(adata.X, dtype=np.float64)
-    return raw_counts(adata).astype(np.float64)
-
-
-def _normalised(counts: Csr, options: LinearOptions, names: Names) -> Csr:
-    return log_normalise(counts, names, target_sum=options.target_sum, log1p=options.log1p)

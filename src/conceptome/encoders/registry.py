@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from conceptome.core import Encoder, InputError
-from conceptome.encoders.linear import LinearOptions
+from conceptome.encoders.linear_fit import LinearOptions
 from conceptome.encoders.scvi_fit import ScviOptions
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ def fit(
     kind = _find(name)
     if not hasattr(kind, "fit"):
         msg = f"The encoder {name!r} cannot be fitted. Load one: {name}:PATH."
+        raise InputError(msg)
+    expected = getattr(kind, "options_type", object)
+    if options is not None and not isinstance(options, expected):
+        msg = f"The encoder {name!r} takes {expected.__name__}, found {type(options).__name__}."
         raise InputError(msg)
     encoder: Encoder = kind.fit(adata, batch_key=batch_key, seed=seed, device=device, options=options)
     return encoder

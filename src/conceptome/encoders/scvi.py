@@ -52,6 +52,7 @@ class ScviEncoder:
     """
 
     name = "scvi"
+    options_type = ScviOptions
     decoder: Decoder | None = None
 
     def __init__(self, architecture: ScviArchitecture, state: Mapping[str, np.ndarray]) -> None:
@@ -178,6 +179,7 @@ class ScviEncoder:
             If there are no raw counts, too few genes are known, or a continuous covariate is missing.
         """
         counts = to_model_genes(self.expression(adata), align(self.genes, adata).columns)
+        self.architecture.warn_of_unseen(adata.obs)
         codes = self.architecture.codes(adata.obs)
         result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
         step = -(-batch_size // BLOCK_ROWS) * BLOCK_ROWS

@@ -29,7 +29,7 @@ class Covariate:
     """Stands for categories that the model has never seen."""
 
     def one_hot(self, obs: pd.DataFrame) -> Float[np.ndarray, "cells categories"]:
-        """Code the category of each cell, warning of those that the reference stands for.
+        """Code the category of each cell.
 
         Parameters
         ----------
@@ -40,20 +40,32 @@ class Covariate:
         -------
         One row per cell with a single 1.
         """
-        if self.key in obs:
-            found = obs[self.key].astype(str)
-            unseen = found[~found.isin(self.categories)].unique()
-            what = f"obs[{self.key!r}] holds {some(unseen)}, which the encoder has never seen"
-        else:
-            found = pd.Series(self.reference, index=obs.index)
-            unseen, what = np.ones(1), f"The data have no obs[{self.key!r}], which the encoder reads"
-        if len(unseen):
-            logger.warning(
-                "%s; those cells are encoded as %r, one of %s.", what, self.reference, some(self.categories)
-            )
-        code = pd.Index(self.categories).get_indexer(pd.Index(found))
+        code = pd.Index(self.categories).get_indexer(pd.Index(self._found(obs)))
         code[code < 0] = self.categories.index(self.reference)
         return np.eye(len(self.categories))[code]
+
+    def warn_of_unseen(self, obs: pd.DataFrame) -> None:
+        """Log for which cells the reference stands.
+
+        Parameters
+        ----------
+        obs
+            Annotation of the cells.
+        """
+        found = self._found(obs)
+        unseen = found[~found.isin(self.categories)].unique()
+        if self.key not in obs:
+            what = f"The data have no obs[{self.key!r}], which the encoder reads: all cells are encoded"
+        elif len(unseen):
+            what = f"The encoder has never seen obs[{self.key!r}] = {some(unseen)}: those cells are encoded"
+        else:
+            return
+        logger.warning("%s as %r, one of the known %s.", what, self.reference, some(self.categories))
+
+    def _found(self, obs: pd.DataFrame) -> pd.Series[str]:
+        if self.key not in obs:
+            return pd.Series(self.reference, index=obs.index)
+        return obs[self.key].astype(str)
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,18 @@ class ScviArchitecture:
         numbers = [_numbers(obs, key)[:, None] for key in self.continuous]
         one_hots = [covariate.one_hot(obs) for covariate in self.covariates]
         return np.hstack([np.zeros((len(obs), 0)), *numbers, *one_hots])
+
+    def warn_of_unseen(self, obs: pd.DataFrame) -> None:
+        """Log which categories the encoder has never seen and what stands for them.
+
+        Parameters
+        ----------
+        obs
+            Annotation of the cells.
+        """
+        if self.encode_covariates:
+            for covariate in self.covariates:
+                covariate.warn_of_unseen(obs)
 
     def with_reference(self, reference: Mapping[str, str]) -> ScviArchitecture:
         """Choose which category stands for those that the model has never seen.

@@ -1,0 +1,80 @@
+"""Fit principal components to log-normalised counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float
+
+from conceptome.core import Csr, InputError, Names
+from conceptome.data import raw_counts
+from conceptome.encoders.normalise import log_normalise
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+@dataclass(frozen=True)
+class LinearOptions:
+    """Settings of the linear encoder."""
+
+    n_components: int = 50
+    """Principal components to fit; the length of the embedding."""
+    target_sum: float | None = 1e4
+    """Total to which every cell is scaled, over the genes that the encoder knows; None = no scaling."""
+    log1p: bool = True
+    """Take log(1 + x) after scaling. Without scaling and log the encoder is the bare map W x + b of ``X``."""
+    edit: Literal["values", "normalised"] = "values"
+    """``"values"``: a count is edited and the total recomputed, so that all genes move. ``"normalised"``: one
+    normalised value is edited, nothing else moves, and values are given in normalised units."""
+
+    def read(self, adata: AnnData) -> Csr:
+        """Return raw counts, or ``X`` as it is for the bare map; ``(n_cells, n_genes)``, float64."""
+        if self.target_sum is None and not self.log1p:
+            return sp.csr_array(adata.X, dtype=np.float64)
+        return raw_counts(adata).astype(np.float64)
+
+    def normalise(self, counts: Csr, names: Names) -> Csr:
+        """Scale and take the logarithm; `names` are the cell ids, for the message."""
+        return log_normalise(counts, names, target_sum=self.target_sum, log1p=self.log1p)
+
+
+def fit_linear(
+    adata: AnnData, options: LinearOptions, *, seed: int
+) -> tuple[Float[np.ndarray, "d_embed genes"], Float[np.ndarray, " d_embed"], Names]:
+    """Compute principal components of the genes that have counts.
+
+    Parameters
+    ----------
+    adata
+        Cells with raw counts.
+    options
+        Settings.
+    seed
+        Start of the iterative eigensolver (ARPACK, run to machine precision).
+
+    Returns
+    -------
+    Weights, in each component the largest positive; bias, so that the embedding is centred; genes.
+
+    Raises
+    ------
+    InputError
+        If there are too few cells or genes, or a cell is empty.
+    """
+    from sklearn.decomposition import PCA
+
+    counts = options.read(adata)
+    used = np.flatnonzero(np.bincount(counts.indices, minlength=counts.shape[1]))
+    if options.n_components >= min(adata.n_obs, len(used)):
+        msg = (
+            f"LinearOptions(n_components={options.n_components}) needs more than that many cells and genes; "
+            f"found {adata.n_obs} cells and {len(used)} genes with counts. Ask for fewer components."
+        )
+        raise InputError(msg)
+    values = options.normalise(sp.csr_array(counts[:, used]), adata.obs_names)
+    pca = PCA(options.n_components, svd_solver="arpack", random_state=seed).fit(values)
+    return pca.components_, -pca.components_ @ pca.mean_, adata.var_names[used]
