@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         get,
         pipeline,
         plotting,
-        testing,
         tools,
     )
     from conceptome import plotting as pl
@@ -44,7 +43,6 @@ __all__ = [
     "pipeline",
     "pl",
     "plotting",
-    "testing",
     "tl",
     "tools",
 ]
