@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -92,7 +91,7 @@ class AffineDictionary:
         How it was made, JSON-serialisable: options, seed, held-out split, progress. Not part of the identity.
     """
 
-    kind: ClassVar[str]
+    kind: str
 
     def __init__(
         self,
@@ -108,16 +107,12 @@ class AffineDictionary:
         self.training = dict(training or {})
         self.directions = weights.directions
         self.n_concepts, self.d_embed = (int(n) for n in weights.directions.shape)
+        self.dictionary_id = content_id(self.settings(), weights.arrays())
         self._cast = {weights.directions.dtype: weights}
 
     def settings(self) -> dict[str, Any]:
         """Return what besides the weights makes the dictionary what it is."""
         return {"kind": self.kind, "scale": self.scale, "encoder_id": self.encoder_id}
-
-    @cached_property
-    def dictionary_id(self) -> str:
-        """Content hash of settings and weights."""
-        return content_id(self.settings(), self.weights.arrays())
 
     def __repr__(self) -> str:
         shape = f"n_concepts={self.n_concepts}, d_embed={self.d_embed}"

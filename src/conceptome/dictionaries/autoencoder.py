@@ -49,5 +49,5 @@ class TopKAutoencoder(nn.Module):
 
 def strongest(pre: Tensor, k: int) -> Tensor:
     """Keep the k largest positive pre-activations of each row, zero elsewhere."""
-    top = torch.topk(pre, k, dim=1)
+    top = torch.topk(pre, k, dim=1, sorted=False)
     return torch.zeros_like(pre).scatter(1, top.indices, top.values.relu())

@@ -59,8 +59,8 @@ def optimise(
     best, best_fvu, stale, drops = run.maps(), float("inf"), 0, 0
     log = []
     bar = tqdm(range(options.max_epochs), desc="Dictionary", unit="epoch", disable=None if progress else True)
-    for epoch in bar:
-        run.epoch(revive=epoch < options.max_epochs // 2 and drops == 0)
+    for _ in bar:
+        run.epoch(revive=drops < LR_DROPS)
         state = run.measure(cells)
         log.append(state)
         bar.set_postfix({name: f"{value:.3g}" for name, value in state.items()})
@@ -121,10 +121,14 @@ class _Run:
 
     @torch.no_grad()
     def _revive(self, dead: Tensor) -> None:
-        """Point dead concepts at residuals of badly reconstructed cells."""
+        """Point dead concepts at residuals of badly reconstructed cells.
+
+        Cells are drawn by the length of their residual, not its square: squares draw the same few outliers
+        again and again, and concepts that share them die again.
+        """
         model = self.model
         residual = self.cells - model(self.cells)[0]
-        weight = residual.square().sum(1).cpu()
+        weight = residual.norm(dim=1).cpu()
         rows = torch.multinomial(weight, int(dead.sum()), replacement=True, generator=self.generator)
         directions = torch.nn.functional.normalize(residual[rows.to(residual.device)], dim=1)
         norm = model.w_enc[~dead].norm(dim=1).mean() if (~dead).any() else residual.new_ones(())
@@ -139,6 +143,7 @@ class _Run:
     def lower_lr(self, best: dict[str, Tensor]) -> None:
         """Return to the best epoch with a lower learning rate."""
         self.model.load_state_dict(best)
+        self.silent.zero_()
         for group in self.optimiser.param_groups:
             group["lr"] *= LR_FACTOR
 

@@ -29,7 +29,7 @@ def write_folder(path: Path | str, config: Mapping[str, Any], arrays: Mapping[st
     arrays
         Arrays by name.
     """
-    from safetensors.numpy import save_file  # noqa: PLC0415
+    from safetensors.numpy import save_file
 
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,8 +89,8 @@ def read_folder(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]
     CheckpointError
         If a file is missing or damaged.
     """
-    from safetensors import SafetensorError  # noqa: PLC0415
-    from safetensors.numpy import load_file  # noqa: PLC0415
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
 
     config = read_config(path)
     file = Path(path) / WEIGHTS

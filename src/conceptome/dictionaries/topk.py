@@ -44,14 +44,12 @@ class TopKDictionary(AffineDictionary):
         encoder_id: str = "",
         training: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(weights, scale=scale, encoder_id=encoder_id, training=training)
-        if not 1 <= k <= self.n_concepts:
-            msg = (
-                f"k is {k}, expected 1 to n_concepts = {self.n_concepts}. "
-                "Choose a smaller k or more concepts."
-            )
+        n_concepts = len(weights.directions)
+        if not 1 <= k <= n_concepts:
+            msg = f"k is {k}, expected 1 to n_concepts = {n_concepts}. Choose a smaller k or more concepts."
             raise InputError(msg)
         self.k = int(k)
+        super().__init__(weights, scale=scale, encoder_id=encoder_id, training=training)
 
     def settings(self) -> dict[str, Any]:
         """Return what besides the weights makes the dictionary what it is."""

@@ -62,7 +62,7 @@ def train(
         If there are fewer than 50 cells, NaN, no variation, k > n_concepts, or `groups` of another length or
         with a single value.
     """
-    from conceptome.dictionaries.optimisation import optimise  # noqa: PLC0415 - imports torch
+    from conceptome.dictionaries.optimisation import optimise
 
     values = embedding_values(embeddings)
     if len(values) < MIN_CELLS:

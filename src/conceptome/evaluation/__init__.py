@@ -1,4 +1,4 @@
-"""TITLE."""
+"""Evaluation: what a dictionary keeps, and what its concepts know, beside its baselines."""
 
 import lazy_loader
 

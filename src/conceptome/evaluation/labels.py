@@ -1,0 +1,116 @@
+"""Labels of cells, read from `obs`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+
+from conceptome.core import InputError
+
+MAX_LABELS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledCells:
+    """The cells that have a label (and a group, where groups are used)."""
+
+    key: str
+    """Column of `obs`."""
+    rows: Int[np.ndarray, " cells"]
+    """Positions in the AnnData."""
+    labels: np.ndarray
+    """Label of each of these cells."""
+    groups: np.ndarray | None
+    """Group of each of these cells."""
+
+    @classmethod
+    def of(cls, key: str, labels: pd.Series[str], groups: pd.Series[str] | None) -> Self:
+        """Leave out cells without a label or without a group."""
+        usable = labels.notna() if groups is None else labels.notna() & groups.notna()
+        rows = np.flatnonzero(usable)
+        chosen = None if groups is None else groups.to_numpy(dtype=str)[rows]
+        return cls(key, rows, labels.iloc[rows].to_numpy(dtype=str), chosen)
+
+    def take(self, positions: Int[np.ndarray, " chosen"]) -> LabelledCells:
+        """Return some of these cells."""
+        groups = None if self.groups is None else self.groups[positions]
+        return LabelledCells(self.key, self.rows[positions], self.labels[positions], groups)
+
+
+def read_column(obs: pd.DataFrame, key: str) -> pd.Series[str]:
+    """Return a column of `obs` as strings; missing entries stay missing.
+
+    Parameters
+    ----------
+    obs
+        Table of the cells.
+    key
+        Name of the column.
+
+    Returns
+    -------
+    The column; missing = NaN.
+
+    Raises
+    ------
+    InputError
+        If there is no such column.
+    """
+    if key not in obs.columns:
+        msg = f"obs has no column {key!r}; it has {', '.join(map(str, obs.columns))}."
+        raise InputError(msg)
+    column = obs[key]
+    return column.astype("object").where(column.notna()).map(str, na_action="ignore")
+
+
+def read_labels(obs: pd.DataFrame, key: str) -> pd.Series[str]:
+    """Return a label column of `obs`, refusing what cannot be a label.
+
+    Parameters
+    ----------
+    obs
+        Table of the cells.
+    key
+        Name of the column.
+
+    Returns
+    -------
+    The labels as strings; missing = NaN.
+
+    Raises
+    ------
+    InputError
+        If there is no such column, or it has fewer than 2 or more than 200 different values.
+    """
+    column = read_column(obs, key)
+    n_labels = column.nunique()
+    if not 2 <= n_labels <= MAX_LABELS:
+        msg = (
+            f"obs[{key!r}] has {n_labels} different values, a label needs 2 to {MAX_LABELS}. "
+            "Choose a column that names populations."
+        )
+        raise InputError(msg)
+    return column
+
+
+def membership(labels: np.ndarray, names: Sequence[str]) -> Bool[np.ndarray, "cells labels"]:
+    """Tell which cell has which label.
+
+    Parameters
+    ----------
+    labels
+        Label of each cell.
+    names
+        Labels, one per column of the result.
+
+    Returns
+    -------
+    True where the cell has the label.
+    """
+    members: np.ndarray = np.asarray(labels, dtype=str)[:, None] == np.asarray(names, dtype=str)[None, :]
+    return members

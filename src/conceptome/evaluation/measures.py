@@ -1,0 +1,203 @@
+"""One evaluation of a dictionary, its neurons and its principal components on the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from conceptome.core import Csr, Dictionary, Embeddings, Encoder, Evaluation, InputError
+from conceptome.dictionaries import HeldoutSplit, NeuronDictionary, PcaDictionary
+from conceptome.evaluation.fidelity import measure_fidelity
+from conceptome.evaluation.labels import LabelledCells, read_column, read_labels
+from conceptome.evaluation.probes import probe
+from conceptome.evaluation.splits import seeded_split
+from conceptome.evaluation.units import MATCH_F1, match_units
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+N_SPLITS = 3
+UNIT_TEST_SHARE = 0.5
+PROBE_TEST_SHARE = 0.3
+PROBE_CELLS = 20_000  # a logistic regression learns little more from more
+HELDOUT_FRACTION = 0.1  # for dictionaries that name no split of their own
+
+Row = dict[str, str | float]
+
+
+def evaluate(
+    adata: AnnData,
+    encoder: Encoder,
+    dictionary: Dictionary,
+    *,
+    label_keys: Sequence[str],
+    seed: int = 0,
+    embeddings: Embeddings | None = None,
+    group_key: str | None = None,
+) -> Evaluation:
+    """Measure a dictionary beside neurons and PCA (at equal L0) on the same cells.
+
+    Baselines are fitted on the cells the dictionary was trained on; fidelity is measured on those it held
+    out. Dictionaries never see labels, so units and probes use all labelled cells, in 3 seeded splits: half
+    of the cells choose a unit and its threshold and the other half score it; 70% of at most 20,000 cells
+    train a probe and 30% score it.
+
+    Parameters
+    ----------
+    adata
+        Cells with their labels in `obs`.
+    encoder
+        Embeds the cells where `embeddings` is not given.
+    dictionary
+        The dictionary.
+    label_keys
+        Columns of `obs` that name populations.
+    seed
+        Decides the splits.
+    embeddings
+        Embeddings of the same cells in the same order, to save the time of making them.
+    group_key
+        Column of `obs` with the donor: whole donors are tested on. Needed if the dictionary held out donors.
+
+    Returns
+    -------
+    `Evaluation`. Its measures have one more column, ``sd`` (over splits; NaN where there is nothing to vary);
+    its `units` are those of the first split.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or not usable, the embeddings are of other cells, or the split of the
+        dictionary cannot be applied to these cells.
+    """
+    embedded = encoder.embed(adata) if embeddings is None else embeddings
+    if not embedded.cell_ids.equals(adata.obs_names):
+        msg = (
+            f"The embeddings name other cells ({len(embedded.cell_ids)}) than adata ({adata.n_obs}), or in "
+            "another order. Embed this adata again."
+        )
+        raise InputError(msg)
+    labels = {key: read_labels(adata.obs, key) for key in label_keys}
+    groups = None if group_key is None else read_column(adata.obs, group_key)
+    heldout = _heldout(dictionary, embedded, groups, seed=seed)
+    z = embedded.values
+    dictionaries = _with_baselines(dictionary, z, heldout)
+    activations = {name: each.encode(z) for name, each in dictionaries.items()}
+    measures = [
+        _row(name, metric, [value])
+        for name, each in dictionaries.items()
+        for metric, value in measure_fidelity(each, z, activations=activations[name], heldout=heldout).items()
+    ]
+    units = []
+    representations: dict[tuple[str, str], np.ndarray | Csr] = {("embedding", "embedding"): z}
+    for name, each in dictionaries.items():
+        representations[name, "activations"] = activations[name]
+        representations[name, "reconstruction"] = each.decode(activations[name])
+    for key, column in labels.items():
+        cells = LabelledCells.of(key, column, groups)
+        for name, values in activations.items():
+            rows, table = _measure_units(name, values, cells, seed=seed)
+            measures += rows
+            units.append(table)
+        measures += _measure_probes(representations, cells, seed=seed)
+    return Evaluation(pd.DataFrame(measures), pd.concat(units, ignore_index=True), dictionary.dictionary_id)
+
+
+def _heldout(
+    dictionary: Dictionary, embeddings: Embeddings, groups: pd.Series[str] | None, *, seed: int
+) -> Bool[np.ndarray, " cells"]:
+    """Apply the split the dictionary was trained with, or draw one where it names none."""
+    cells = embeddings.cell_ids.astype(str).tolist()
+    stored = getattr(dictionary, "training", {}).get("split")
+    if stored is None:
+        return HeldoutSplit.draw(cells, fraction=HELDOUT_FRACTION, seed=seed, by="cell").mask(cells)
+    split = HeldoutSplit(**stored)
+    if split.by == "group" and groups is None:
+        msg = f"Dictionary {dictionary.dictionary_id} held out whole groups (donors). Give group_key."
+        raise InputError(msg)
+    heldout = split.mask(cells if groups is None or split.by == "cell" else groups.astype(str).tolist())
+    if heldout.all() or not heldout.any():
+        msg = (
+            f"The split of dictionary {dictionary.dictionary_id} holds out {int(heldout.sum())} of these "
+            f"{len(cells)} cells, expected some and not all. Evaluate it on the cells it was trained with."
+        )
+        raise InputError(msg)
+    return heldout
+
+
+def _with_baselines(
+    dictionary: Dictionary, z: np.ndarray, heldout: Bool[np.ndarray, " cells"]
+) -> dict[str, Dictionary]:
+    """Name the dictionary, its neurons, and as many principal components as it has active concepts."""
+    active = dictionary.encode(z).nnz / len(z)
+    n_components = int(np.clip(np.round(active), 1, z.shape[1]))
+    return {
+        dictionary.kind: dictionary,
+        "neurons": NeuronDictionary.fit(z[~heldout]),
+        "pca": PcaDictionary.fit(z[~heldout], n_components=n_components),
+    }
+
+
+def _measure_units(
+    name: str, activations: Csr, cells: LabelledCells, *, seed: int
+) -> tuple[list[Row], pd.DataFrame]:
+    """Compute the best F1 per label and the shares of labels and units that find a partner."""
+    values = activations[cells.rows]
+    splits = [
+        seeded_split(cells.labels, test_share=UNIT_TEST_SHARE, seed=seed + split, groups=cells.groups)
+        for split in range(N_SPLITS)
+    ]
+    matches = [match_units(values, cells.labels, test=test) for test in splits]
+    f1 = pd.DataFrame([table.set_index("label")["f1"] for table, _ in matches])
+    scored = f1.notna()
+    rows = [_row(name, "best_f1", f1[label], key=cells.key, label=str(label)) for label in f1.columns]
+    covered = (f1 >= MATCH_F1).sum(axis=1) / scored.sum(axis=1)
+    rows.append(_row(name, "mean_best_f1", f1.mean(axis=1), key=cells.key))
+    rows.append(_row(name, "labels_covered", covered, key=cells.key))
+    rows.append(_row(name, "units_matching", [matching for _, matching in matches], key=cells.key))
+    table = matches[0][0]
+    table.insert(0, "label_key", cells.key)
+    table.insert(0, "dictionary", name)
+    return rows, table
+
+
+def _measure_probes(
+    representations: Mapping[tuple[str, str], np.ndarray | Csr], cells: LabelledCells, *, seed: int
+) -> list[Row]:
+    """Probe every representation on the same cells and splits."""
+    sampled = np.random.default_rng(seed).permutation(len(cells.rows))[:PROBE_CELLS]
+    chosen = cells.take(np.sort(sampled))
+    splits = [
+        seeded_split(chosen.labels, test_share=PROBE_TEST_SHARE, seed=seed + split, groups=chosen.groups)
+        for split in range(N_SPLITS)
+    ]
+    rows = []
+    for (name, representation), values in representations.items():
+        scores = [probe(values[chosen.rows], chosen.labels, test=test) for test in splits]
+        rows.append(_row(name, f"probe_macro_f1_{representation}", scores, key=cells.key))
+    return rows
+
+
+def _row(
+    dictionary: str,
+    metric: str,
+    values: Sequence[float] | pd.Series[float],
+    *,
+    key: str = "",
+    label: str = "",
+) -> Row:
+    """Summarise one measure over the splits in which it could be taken."""
+    taken = np.asarray(values, dtype=np.float64)
+    taken = taken[np.isfinite(taken)]
+    return {
+        "dictionary": dictionary,
+        "metric": metric,
+        "label_key": key,
+        "label": label,
+        "value": float(taken.mean()) if len(taken) else float("nan"),
+        "sd": float(taken.std(ddof=1)) if len(taken) > 1 else float("nan"),
+    }

@@ -1,0 +1,188 @@
+"""Do single units know single labels? F1 of a thresholded unit, as in [InterPLM]."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from jaxtyping import Bool, Float
+
+from conceptome.core import Activations, Csr, InputError
+from conceptome.evaluation.labels import membership
+from conceptome.evaluation.splits import seeded_split
+
+MIN_LABEL_CELLS = 5  # in the cells that choose as in the cells that score
+MATCH_F1 = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+def choose_thresholds(
+    activations: Csr, members: Bool[np.ndarray, "cells labels"]
+) -> tuple[Float[np.ndarray, "units labels"], Float[np.ndarray, "units labels"]]:
+    """Find for every unit and label the threshold with the best F1.
+
+    Every distinct positive activation is tried ("at least so active"); one sort per unit serves all labels.
+
+    Parameters
+    ----------
+    activations
+        CSR, ``(n_cells, n_units)``.
+    members
+        Which cell has which label.
+
+    Returns
+    -------
+    thresholds
+        Infinite for a unit that is never active.
+    f1
+        At that threshold, on the same cells; 0 for a unit that is never active.
+    """
+    columns = sp.csc_array(activations)
+    n_members = members.sum(axis=0)
+    thresholds = np.full((columns.shape[1], members.shape[1]), np.inf)
+    f1 = np.zeros_like(thresholds)
+    for unit, (start, stop) in enumerate(zip(columns.indptr[:-1], columns.indptr[1:], strict=True)):
+        values, cells = columns.data[start:stop], columns.indices[start:stop]
+        order = np.argsort(-values, kind="stable")
+        order = order[values[order] > 0]
+        if not len(order):
+            continue
+        values = values[order]
+        last_of_tie = np.flatnonzero(np.append(values[1:] < values[:-1], True))
+        hits = np.cumsum(members[cells[order]], axis=0, dtype=np.int32)[last_of_tie]
+        score = 2 * hits / (last_of_tie[:, None] + 1 + n_members)
+        best = np.argmax(score, axis=0)
+        thresholds[unit] = values[last_of_tie[best]]
+        f1[unit] = score[best, np.arange(len(best))]
+    return thresholds, f1
+
+
+def score_thresholds(
+    activations: Csr, members: Bool[np.ndarray, "cells labels"], thresholds: Float[np.ndarray, "units labels"]
+) -> Float[np.ndarray, "units labels"]:
+    """Compute F1 at given thresholds.
+
+    Parameters
+    ----------
+    activations
+        CSR, ``(n_cells, n_units)``.
+    members
+        Which cell has which label.
+    thresholds
+        Least activation that counts as "has the label".
+
+    Returns
+    -------
+    F1; 0 where no cell reaches the threshold.
+    """
+    columns = sp.csc_array(activations)
+    n_members = members.sum(axis=0)
+    f1 = np.zeros_like(thresholds)
+    for unit, (start, stop) in enumerate(zip(columns.indptr[:-1], columns.indptr[1:], strict=True)):
+        chosen = columns.data[start:stop, None] >= thresholds[unit]
+        hits = (chosen & members[columns.indices[start:stop]]).sum(axis=0)
+        f1[unit] = 2 * hits / np.maximum(chosen.sum(axis=0) + n_members, 1)
+    return f1
+
+
+def match_units(
+    activations: Csr, labels: np.ndarray, *, test: Bool[np.ndarray, " cells"]
+) -> tuple[pd.DataFrame, float]:
+    """Find the best unit for each label on validation cells and score it on test cells.
+
+    Parameters
+    ----------
+    activations
+        CSR, ``(n_cells, n_units)``.
+    labels
+        Label of each cell, strings.
+    test
+        True for test cells; the others choose unit and threshold.
+
+    Returns
+    -------
+    units
+        ``label, unit, threshold, f1_validation, f1``; a label with fewer than 5 cells in either part has unit
+        -1 and NaN, and is named in the log.
+    matching
+        Share of units whose best label on validation cells reaches F1 >= 0.5 on test cells.
+    """
+    names = np.unique(labels)
+    members = membership(labels, names.tolist())
+    enough = np.minimum(members[test].sum(axis=0), members[~test].sum(axis=0)) >= MIN_LABEL_CELLS
+    if not enough.all():
+        logger.warning("Labels with too few cells to be scored: %s", ", ".join(names[~enough]))
+    table = pd.DataFrame(
+        {"label": names, "unit": -1, "threshold": np.nan, "f1_validation": np.nan, "f1": np.nan}
+    )
+    if not enough.any():
+        return table, float("nan")
+    thresholds, f1_validation = choose_thresholds(activations[~test], members[~test][:, enough])
+    f1 = score_thresholds(activations[test], members[test][:, enough], thresholds)
+    unit, column = np.argmax(f1_validation, axis=0), np.arange(int(enough.sum()))
+    reached = thresholds[unit, column]
+    table.loc[enough, "unit"] = unit
+    table.loc[enough, "threshold"] = np.where(np.isfinite(reached), reached, np.nan)
+    table.loc[enough, "f1_validation"] = f1_validation[unit, column]
+    table.loc[enough, "f1"] = f1[unit, column]
+    own_label = np.argmax(f1_validation, axis=1)
+    return table, float((f1[np.arange(len(f1)), own_label] >= MATCH_F1).mean())
+
+
+def label_concepts(
+    activations: Activations | Csr, labels: pd.Series[str] | np.ndarray, *, seed: int = 0
+) -> pd.DataFrame:
+    """Name for each concept the label whose cells it separates best.
+
+    Cross-fitted: thresholds are chosen on one half of the cells (stratified by label) and scored on the
+    other, then the reverse; F1 is the mean of both scores, and the label is the one with the largest.
+
+    Parameters
+    ----------
+    activations
+        A record or CSR, ``(n_cells, n_concepts)``.
+    labels
+        Label of each cell; cells with a missing label are left out.
+    seed
+        Decides the halves.
+
+    Returns
+    -------
+    Indexed by concept: ``best_label, best_label_f1``; an empty label and NaN for a concept that is active in
+    no labelled cell. Labels with fewer than 10 cells are not candidates.
+
+    Raises
+    ------
+    InputError
+        If `labels` has another length than the activations, or no label has enough cells.
+    """
+    values = activations.values if isinstance(activations, Activations) else activations
+    column = pd.Series(np.asarray(labels, dtype=object))
+    if len(column) != values.shape[0]:
+        msg = f"labels has {len(column)} entries, expected one for each of {values.shape[0]} cells."
+        raise InputError(msg)
+    known = column.notna().to_numpy()
+    present, values = column[known].astype(str).to_numpy(dtype=object), values[np.flatnonzero(known)]
+    names, sizes = np.unique(present.astype(str), return_counts=True)
+    names = names[sizes >= 2 * MIN_LABEL_CELLS]
+    if not len(names):
+        msg = f"No label has at least {2 * MIN_LABEL_CELLS} cells, so concepts cannot be labelled."
+        raise InputError(msg)
+    members = membership(present, names.tolist())
+    half = seeded_split(present, test_share=0.5, seed=seed)
+    scores = []
+    for test in (half, ~half):
+        thresholds, _ = choose_thresholds(values[~test], members[~test])
+        scores.append(score_thresholds(values[test], members[test], thresholds))
+    f1 = np.mean(scores, axis=0)
+    active = np.bincount(values.indices[values.data > 0], minlength=values.shape[1]) > 0
+    return pd.DataFrame(
+        {
+            "best_label": np.where(active, names[np.argmax(f1, axis=1)], ""),
+            "best_label_f1": np.where(active, f1.max(axis=1), np.nan),
+        },
+        index=pd.RangeIndex(values.shape[1], name="concept"),
+    )
