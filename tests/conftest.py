@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from jaxtyping import install_import_hook
@@ -19,3 +20,31 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_records() -> SimpleNamespace:
+    """Records of a small real run: the demo's cells, linear encoder, principal components as concepts."""
+    import conceptome as cm
+
+    adata = cm.data.demo()
+    encoder = cm.encoders.fit("linear", adata, options=cm.encoders.LinearOptions(n_components=8), seed=0)
+    embeddings = encoder.embed(adata)
+    dictionary = cm.dictionaries.PcaDictionary.fit(embeddings)
+    activations = dictionary.encode(embeddings)
+    library_size = cm.data.library_size(adata)
+    pairs = cm.counterfactuals.match(activations, embeddings, library_size=library_size, n_pairs=64, seed=0)
+    attributions = cm.attribution.attribute(adata, encoder, dictionary, pairs, n_bootstrap=200, seed=0)
+    de = cm.attribution.differential_expression(adata, activations)
+    gene_sets = cm.enrichment.load_gene_sets("immune-starter")
+    settings = {"min_size": 5, "n_permutations": 200, "seed": 0}
+    return SimpleNamespace(
+        adata=adata,
+        activations=activations,
+        pairs=pairs,
+        attributions=attributions,
+        de=de,
+        gene_sets=gene_sets,
+        enrichment=cm.enrichment.gsea(attributions, gene_sets, **settings),
+        enrichment_de=cm.enrichment.gsea(de, gene_sets, **settings),
+    )

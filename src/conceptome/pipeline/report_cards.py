@@ -174,8 +174,9 @@ class CardMaker:
             notes["attributions"] = f"This concept is {row.status or 'not among the attributions'}."
         elif row.status == "underpowered":
             notes["underpowered"] = (
-                "Underpowered: with these pairs no gene could have reached q ≤ 0.05, so hollow points do not mean "
-                "that no gene drives this concept. More pairs (--n-pairs) help if enough cells activate it."
+                "Underpowered: with these pairs no gene could have reached q ≤ 0.05, so hollow points do not "
+                "mean that no gene drives this concept. More pairs (--n-pairs) help if it is active in "
+                "enough cells."
             )
         if "enrichment" not in notes and not row.terms:
             notes["enrichment"] = (
@@ -198,16 +199,12 @@ class CardMaker:
             return []
         pairs = self._pairs.get_group(row.concept)
         dropped = self._contents.pairs.n_dropped.get(row.concept, 0)
+        without = f", {dropped:,} active cells without a partner" if dropped else ""
+        ratio = number(pairs["library_ratio"].median(), digits=2)
         return [
-            (
-                "Pairs",
-                f"{len(pairs):,}" + (f", {dropped:,} factuals without a counterfactual" if dropped else ""),
-            ),
+            ("Pairs", f"{len(pairs):,}{without}"),
             ("Distance within pairs", f"percentile {pairs['distance_percentile'].median():.1f} (median)"),
-            (
-                "Library size, active / silent",
-                f"{number(pairs['library_ratio'].median(), digits=2)} (median)",
-            ),
+            ("Library size, active / silent", f"{ratio} (median)"),
         ]
 
     def _attribution_facts(self, row: ConceptRow) -> list[tuple[str, str]]:

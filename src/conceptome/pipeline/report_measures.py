@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from conceptome.pipeline.report_contents import ReportContents
 from conceptome.pipeline.report_figures import Picture, svg_picture
+from conceptome.pipeline.report_words import number
 from conceptome.plotting import measures as drawing
 
 NAMES = {
     "r2": "Variance of the embedding kept (R², held-out cells)",
+    "r2_dimension_median": "… in the median coordinate",
+    "r2_dimension_min": "… in the worst coordinate",
+    "n_units": "Units",
     "l0": "Active units per cell (L0)",
-    "dead": "Units never active",
-    "inactive_heldout": "Units inactive on held-out cells",
+    "dead": "Share of units never active",
+    "inactive_heldout": "Share of units inactive on held-out cells",
+    "mean_best_f1": "Best F1 of a single unit, mean over labels",
+    "labels_covered": "Share of labels with a unit of F1 ≥ 0.5",
+    "units_matching": "Share of units that match a label",
+    "probe_macro_f1_embedding": "Labels read off the embedding (macro-F1)",
+    "probe_macro_f1_activations": "Labels read off the activations (macro-F1)",
+    "probe_macro_f1_reconstruction": "Labels read off the reconstruction (macro-F1)",
 }
 
 
@@ -57,19 +68,15 @@ def fidelity_table(contents: ReportContents) -> MeasureTable:
     columns = tuple(dict.fromkeys(overall["dictionary"]))
     lines = []
     for (metric, key), group in overall.groupby(["metric", "label_key"], sort=False):
-        by_name = group.set_index("dictionary")
-        values = tuple(_written(by_name, name) for name in columns)
+        written = {str(record["dictionary"]): _written(record) for record in group.to_dict("records")}
+        values = tuple(written.get(name, "–") for name in columns)
         lines.append(MeasureLine(NAMES.get(str(metric), str(metric).replace("_", " ")), str(key), values))
     return MeasureTable(columns, tuple(lines))
 
 
-def _written(by_name: pd.DataFrame, name: str) -> str:
-    if name not in by_name.index or np.isnan(by_name.at[name, "value"]):
-        return "–"
-    value = f"{by_name.at[name, 'value']:.3g}"
-    if "sd" in by_name and np.isfinite(by_name.at[name, "sd"]):
-        return f"{value} ± {by_name.at[name, 'sd']:.2g}"
-    return value
+def _written(record: Mapping[Any, Any]) -> str:
+    spread = record.get("sd", np.nan)
+    return number(record["value"]) + (f" ± {spread:.2g}" if np.isfinite(spread) else "")
 
 
 def fidelity_picture(contents: ReportContents) -> Picture | None:

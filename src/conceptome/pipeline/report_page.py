@@ -80,7 +80,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(marking=words.marking, number=words.number, q=format_q)
+    environment.globals.update(lacking=words.lacking, marking=words.marking, number=words.number, q=format_q)
     return environment
 
 

@@ -51,6 +51,8 @@ class ConceptRow:
     opponents: tuple[str, ...]
     n_supporters: int
     n_opponents: int
+    strongest: tuple[str, ...]
+    """Genes with the largest positive attribution, whether or not they pass as drivers."""
     raised: tuple[str, ...]
     """Genes most raised where the concept is active, by differential expression."""
     terms: tuple[TermRow, ...]
@@ -156,11 +158,21 @@ def _driving(contents: ReportContents, concept: int) -> dict[str, Any]:
     attributions = contents.attributions
     row = _row_position(attributions, concept)
     if attributions is None or row is None:
-        return {"status": "", "supporters": (), "opponents": (), "n_supporters": 0, "n_opponents": 0}
+        return {
+            "status": "",
+            "supporters": (),
+            "opponents": (),
+            "strongest": (),
+            "n_supporters": 0,
+            "n_opponents": 0,
+        }
     score = attributions.attribution[row]
     drivers = strongest_genes(attributions, row, n=len(score), drivers_only=True)
     supporters, opponents = drivers[score[drivers] > 0], drivers[score[drivers] < 0][::-1]
+    largest = np.argsort(-np.nan_to_num(score), kind="stable")[:N_GENES]
+    largest = largest[np.nan_to_num(score[largest]) > 0]
     return {
+        "strongest": tuple(display_names(contents, attributions.genes[largest])),
         "status": str(attributions.status[row]),
         "supporters": tuple(display_names(contents, attributions.genes[supporters[:N_GENES]])),
         "opponents": tuple(display_names(contents, attributions.genes[opponents[:N_GENES]])),
@@ -182,7 +194,8 @@ def _by_concept(enrichment: Enrichment | None) -> dict[int, pd.DataFrame]:
     if enrichment is None:
         return {}
     tested = enrichment.table[~enrichment.table["no_signal"].astype(bool)]
-    return {int(concept): table for concept, table in tested.groupby("concept", sort=False)}
+    groups = tested.groupby("concept", sort=False)
+    return {int(table["concept"].iloc[0]): table for _, table in groups}
 
 
 def _terms(table: pd.DataFrame | None, table_de: pd.DataFrame | None) -> dict[str, Any]:

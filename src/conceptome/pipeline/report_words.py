@@ -97,11 +97,8 @@ def findings(contents: ReportContents, rows: Sequence[ConceptRow]) -> dict[str, 
     for key in contents.labels.columns:
         counts = contents.labels[key].astype("string").value_counts()
         found[str(key)] = [
-            Finding(
-                str(label), int(n), by_concept.get(chosen.get((key, label), -1)), *units.get((key, label), ())
-            )
-            for label, n in counts.items()
-            if n > 0
+            _finding(str(label), n, chosen.get((key, label)), units.get((key, label)), by_concept)
+            for label, n in zip(counts.index, counts.tolist(), strict=True)
         ]
     return found
 
@@ -165,6 +162,15 @@ def marking(f1: float) -> str:
     return "leans towards" if f1 >= WEAK_F1 else "fits no label well; the nearest is"
 
 
+def lacking(row: ConceptRow) -> str:
+    """Say why no genes are named as drivers of a concept; empty where none were looked for."""
+    if row.status == "ok":
+        return "No gene passes as a driver."
+    if row.status == "underpowered":
+        return "Too few cells to judge single genes."
+    return "Its genes could not be attributed." if row.status else ""
+
+
 def fidelity_sentence(contents: ReportContents) -> str:
     """Say how much of the embedding the concepts keep, beside the baselines; empty if not measured."""
     if contents.evaluation is None:
@@ -177,7 +183,7 @@ def fidelity_sentence(contents: ReportContents) -> str:
         return ""
     return (
         f"On cells that were held out, the concepts reproduce {r2.iloc[0]:.1%} of the variance of the "
-        f"embedding with{l0.iloc[0]:.1f} active concepts per cell."
+        f"embedding with {l0.iloc[0]:.1f} active concepts per cell."
     )
 
 
@@ -189,8 +195,7 @@ def calibration_sentence(contents: ReportContents) -> str:
     at_level = table[np.isclose(table["alpha"], ALPHA)]
     words = []
     for record in at_level.to_dict("records"):
-        limit = ALPHA + 1.96 * np.sqrt(ALPHA * (1 - ALPHA) / max(record["n_tests"], 1))
-        verdict = "as it should be" if record["rate"] <= limit else "more than it should"
+        verdict = "as it should be" if record["ci_low"] <= ALPHA else "more than it should"
         words.append(f"{record['control']}: {record['rate']:.1%} of {record['n_tests']:,} tests ({verdict})")
     return f"Where nothing is to be found, at most 5% of tests should have p ≤ {ALPHA}. {'; '.join(words)}."
 
@@ -226,9 +231,10 @@ def number(value: object, *, digits: int = 3) -> str:
         return "–"
     if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.number)):
         return str(value)
-    if float(value).is_integer():
-        return f"{int(value):,}"
-    return f"{value:,.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+    real = float(value)
+    if real.is_integer() or abs(real) >= 1000:
+        return f"{real:,.0f}"
+    return f"{real:.{digits}g}"
 
 
 def methods(contents: ReportContents) -> str:
@@ -241,16 +247,17 @@ def methods(contents: ReportContents) -> str:
     if pairs is not None:
         n_concepts = len(np.unique(pairs.concept))
         words.append(
-            f"For {n_concepts:,} concepts, {len(pairs):,} active cells were each paired with the nearest cell "
-            "(Euclidean distance in the scaled embedding) in which the concept is silent."
+            f"For {n_concepts:,} concepts, {len(pairs):,} active cells were paired each with the nearest "
+            "cell (Euclidean distance in the scaled embedding) in which the concept is silent."
         )
     if attributions is not None:
         score = AGGREGATES[attributions.aggregate]
         words.append(
             f"Gene by gene, the active cell was edited ({attributions.intervention}) and encoded again; "
             f"attribution is {score}, with 95% bootstrap intervals over cells, a sign-flip test per gene, "
-            "Benjamini–Hochberg q-values within each concept, and a null floor from pairs of two active cells "
-            f"(the 95th percentile of absolute attribution). Editing nothing moved the embedding by at most {attributions.noise_floor:.1e}."
+            "Benjamini–Hochberg q-values within each concept, and a null floor from pairs of two active "
+            "cells (the 95th percentile of absolute attribution). Editing nothing moved the embedding by "
+            f"at most{attributions.noise_floor:.1e}."
         )
     if contents.de is not None:
         words.append(
@@ -259,8 +266,9 @@ def methods(contents: ReportContents) -> str:
     if enrichment is not None:
         n_terms = len(enrichment.table[["collection", "term"]].drop_duplicates())
         words.append(
-            f"{n_terms:,} gene sets were tested on the attributions by preranked gene set enrichment analysis, "
-            f"read at the boundaries of tied scores, with q-values over all {len(enrichment.table):,} tests of the run."
+            f"{n_terms:,} gene sets were tested on the attributions by preranked gene set enrichment "
+            f"analysis, read at the boundaries of tied scores, with q-values over all "
+            f"{len(enrichment.table):,} tests of the run."
         )
     ids = f"Dictionary {contents.activations.dictionary_id}"
     if attributions is not None:

@@ -153,7 +153,10 @@ def row_of(record: Attributions | DifferentialExpression, concept: int) -> int:
     """
     rows = np.flatnonzero(record.concepts == concept)
     if len(rows) == 0:
-        msg = f"Concept {concept} is not among the {len(record.concepts)} concepts of this {type(record).__name__}."
+        msg = (
+            f"Concept {concept} is not among the {len(record.concepts)} concepts of this "
+            f"{type(record).__name__}. Look up its `concepts`."
+        )
         raise InputError(msg)
     return int(rows[0])
 

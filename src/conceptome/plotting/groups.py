@@ -88,10 +88,7 @@ def label_shares(activations: Activations, labels: pd.Series, concept: int) -> p
         )
         raise InputError(msg)
     groups = labels.astype("string").fillna("no label").to_numpy(dtype=object)
-    table = (
-        pd.DataFrame({"label": groups, "active": activations.of(concept) > 0})
-        .groupby("label")["active"]
-        .agg(active="sum", cells="size")
-    )
+    active = pd.Series(activations.of(concept) > 0).groupby(groups)
+    table = pd.DataFrame({"active": active.sum(), "cells": active.size()})
     table["share"] = table["active"] / table["cells"]
     return table.sort_values(["share", "cells"], ascending=False, kind="stable")

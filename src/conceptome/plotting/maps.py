@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from anndata import AnnData
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -56,9 +55,8 @@ def concept(adata: AnnData, concept: int, *, basis: str = "X_umap", ax: Axes | N
         ax.set(xlabel=f"{basis.removeprefix('X_').upper()} 1", ylabel=f"{basis.removeprefix('X_').upper()} 2")
         figure = ax.get_figure(root=True)
         if points is not None and figure is not None:
-            figure.colorbar(points, ax=ax, shrink=0.6, pad=0.02, label="activation").outline.set_visible(
-                False
-            )  # type: ignore[operator]
+            bar = figure.colorbar(points, ax=ax, shrink=0.6, pad=0.02, label="activation")
+            bar.outline.set_visible(False)
     return ax
 
 
@@ -169,8 +167,11 @@ def _activation_of(adata: AnnData, concept: int) -> Float[np.ndarray, " cells"]:
     matrix = adata.obsm[keys.CONCEPTS]
     n_concepts = matrix.shape[1]
     if not 0 <= concept < n_concepts:
-        msg = f"Concept {concept} does not exist: the dictionary has {n_concepts} concepts, 0 to {n_concepts - 1}."
+        msg = (
+            f"Concept {concept} does not exist: the dictionary has {n_concepts} concepts, "
+            f"0 to {n_concepts - 1}. Choose one of them."
+        )
         raise InputError(msg)
     column = matrix[:, [concept]]
-    dense = sp.csr_array(column).toarray() if sp.issparse(column) else column
+    dense = column.toarray() if hasattr(column, "toarray") else column
     return np.asarray(dense, dtype=np.float64).ravel()

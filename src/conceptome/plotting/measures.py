@@ -28,7 +28,8 @@ DRAWN = (
     Measure("r2", "R² of the embedding"),
     Measure("l0", "active units per cell", bounded=False),
     Measure("labels_covered", "labels with a unit"),
-    Measure("probe_activations", "probe, macro-F1"),
+    Measure("mean_best_f1", "best F1 per label"),
+    Measure("probe_macro_f1_activations", "labels read off, macro-F1"),
 )
 
 
@@ -40,7 +41,7 @@ def fidelity(evaluation: Evaluation, *, figure: Figure | None = None) -> Figure:
     evaluation
         Measures of the dictionaries; the first dictionary is the one under study.
     figure
-        Empty figure to draw into; None makes one of 8 x 2 inches.
+        Empty figure to draw into; None makes one of 9 x 1.8 inches.
 
     Returns
     -------
@@ -59,10 +60,11 @@ def fidelity(evaluation: Evaluation, *, figure: Figure | None = None) -> Figure:
             "Run cm.evaluation.evaluate on the whole dictionary."
         )
         raise InputError(msg)
-    names = list(dict.fromkeys(measures["dictionary"]))
+    drawn = measures["metric"].isin([measure.metric for measure in shown])
+    names = list(dict.fromkeys(measures.loc[drawn, "dictionary"]))
     with style.styled():
         if figure is None:
-            figure = plt.figure(figsize=(8.0, 0.7 + 0.35 * len(names)), layout="constrained")
+            figure = plt.figure(figsize=(9.0, 0.7 + 0.35 * len(names)), layout="constrained")
         panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         for ax, measure in zip(panels, shown, strict=True):
             _panel(ax, measures[measures["metric"] == measure.metric], measure, names)

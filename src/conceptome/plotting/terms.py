@@ -57,7 +57,7 @@ def running_sum(
 
 
 def calibration(enrichment: Enrichment, *, ax: Axes | None = None) -> Axes:
-    """Draw how often the null controls fall under each level: on the line is calibrated, above is too liberal.
+    """Draw how often null controls fall under each level: on the line is calibrated, above is too liberal.
 
     Parameters
     ----------
@@ -85,8 +85,8 @@ def calibration(enrichment: Enrichment, *, ax: Axes | None = None) -> Axes:
         ax.plot([lowest, 1], [lowest, 1], color=style.RULE, lw=0.9, zorder=0)
         for position, (control, rates) in enumerate(table.groupby("control", sort=False)):
             rate = np.maximum(rates["rate"], lowest)
-            error = 1.96 * np.sqrt(rates["rate"] * (1 - rates["rate"]) / rates["n_tests"])
-            low, high = np.minimum(error, rate - lowest), error
+            low = rate - np.maximum(rates["ci_low"], lowest)
+            high = np.maximum(rates["ci_high"], lowest) - rate
             ax.errorbar(
                 rates["alpha"] * 1.05 ** (position - 1),
                 rate,

@@ -1,0 +1,297 @@
+import base64
+import dataclasses
+import hashlib
+import html.parser
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conceptome.core import Evaluation, InputError
+from conceptome.pipeline.report import ReportContents, write_report
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would find: tags, ids, links, texts outside of scripts and styles."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.links, self.images, self.texts = [], [], [], [], []
+        self._inside = None
+        self.feed(text)
+        self.text = re.sub(r"\s+", " ", " ".join(self.texts))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        attributes = dict(attrs)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if "href" in attributes else []
+        self.images += [attributes] if tag == "img" else []
+        self._inside = tag
+
+    def handle_data(self, data):
+        if self._inside not in {"script", "style"}:
+            self.texts.append(data)
+
+    def handle_endtag(self, tag):
+        self._inside = None
+
+
+@pytest.fixture(scope="module")
+def contents(demo_records):
+    activations = demo_records.activations
+    n_concepts = activations.n_concepts
+    labels = demo_records.adata.obs[["cell_type"]]
+    names = list(labels["cell_type"].cat.categories)
+    star = int(demo_records.attributions.drives.sum(axis=1).argmax())
+    concepts = pd.DataFrame(
+        {
+            "concept": np.arange(n_concepts),
+            "frequency": activations.frequency(),
+            "mean_activation": 1.0,
+            "best_label": [names[i % 8] for i in range(n_concepts)],
+            "best_label_key": "cell_type",
+            "best_label_f1": np.where(np.arange(n_concepts) == star, 0.95, 0.4),
+            "stability": np.nan,
+        }
+    )
+    measures = pd.DataFrame(
+        [
+            (name, metric, "", "", value, np.nan)
+            for name, values in {"topk": (0.81, 4.0), "neurons": (1.0, 6.0), "pca": (0.7, 4.0)}.items()
+            for metric, value in zip(("r2", "l0"), values, strict=True)
+        ],
+        columns=["dictionary", "metric", "label_key", "label", "value", "sd"],
+    )
+    columns = ["dictionary", "label_key", "label", "unit", "threshold", "f1_validation", "f1"]
+    units = pd.DataFrame([("topk", "cell_type", names[9], 3, 0.5, 0.6, 0.55)], columns=columns)
+    return ReportContents(
+        title="demo",
+        facts={"Cells": 700, "Encoder": "linear"},
+        umap=np.asarray(demo_records.adata.obsm["X_umap"], dtype=np.float64),
+        labels=labels,
+        activations=activations,
+        concepts=concepts,
+        manifest={"command": "conceptome demo", "versions": {"conceptome": "0.1.0"}, "seeds": {"run": 0}},
+        attributions=demo_records.attributions,
+        pairs=demo_records.pairs,
+        de=demo_records.de,
+        enrichment=demo_records.enrichment,
+        enrichment_de=demo_records.enrichment_de,
+        evaluation=Evaluation(measures, units),
+        gene_sets=[demo_records.gene_sets],
+    )
+
+
+@pytest.fixture(scope="module")
+def written(contents, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(path, contents, max_cards=5)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return Page(written.read_text(encoding="utf-8"))
+
+
+def test_the_file_stands_alone(written, page):
+    text = written.read_text(encoding="utf-8")
+    assert all(link.startswith("#") for link in page.links)
+    assert all(image["src"].startswith("data:image/") for image in page.images)
+    assert "@import" not in text
+    assert not re.search(r"""(src|href)=["']?(https?:|//|file:)""", text)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert policy.startswith(
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
+    )
+
+
+def test_the_policy_allows_exactly_the_script_in_the_page(written):
+    text = written.read_text(encoding="utf-8")
+    scripts = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text
+
+
+def test_ids_are_unique_and_links_lead_somewhere(page):
+    assert len(page.ids) == len(set(page.ids))
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+
+
+def test_every_image_has_a_text(page):
+    assert page.images
+    assert all(len(image["alt"]) > 10 for image in page.images)
+
+
+def test_the_summary_names_label_f1_and_genes_of_the_best_concept(contents, page):
+    best = contents.concepts.loc[contents.concepts["best_label_f1"].idxmax()]
+    a = contents.attributions
+    row = best["concept"]
+    drivers = np.flatnonzero(a.drives[row] & (a.attribution[row] > 0))
+    names = ", ".join(a.genes[drivers[np.argsort(-a.attribution[row, drivers])]])
+    assert names
+    summary = page.text[page.text.index("What the model has learned") : page.text.index("Dataset and model")]
+    assert f"Concept {row} marks {best['best_label']} F1 0.95 Driven by {names}" in summary
+
+
+def test_without_drivers_the_largest_effects_are_named_as_such(contents, tmp_path):
+    a = contents.attributions
+    none = dataclasses.replace(contents, attributions=dataclasses.replace(a, drives=np.zeros_like(a.drives)))
+    path = tmp_path / "report.html"
+    write_report(path, none, max_cards=1)
+    row = contents.concepts["best_label_f1"].idxmax()
+    names = ", ".join(a.genes[np.argsort(-np.nan_to_num(a.attribution[row]), kind="stable")[:6]])
+    text = Page(path.read_text(encoding="utf-8")).text
+    assert f"No gene passes as a driver. Largest effects: {names}" in text
+
+
+def test_a_label_without_a_concept_is_said_and_its_closest_unit_named(contents, page):
+    label = contents.labels["cell_type"].cat.categories[9]
+    assert f"No concept has {label} as its best label. The closest is" in page.text
+    assert "concept 3 (F1 0.55 on test cells)" in page.text
+
+
+def test_the_table_lists_all_concepts_and_cards_the_chosen_ones(contents, page):
+    cards = [i for i in page.ids if re.fullmatch(r"concept-\d+", i)]
+    n_concepts = len(contents.concepts)
+    assert len(cards) == 5
+    assert (
+        f"{n_concepts} concepts. Cards are shown for the first 5 ({n_concepts - 5} more are listed"
+        in page.text
+    )
+
+
+def test_fidelity_shows_the_dictionary_first_and_its_baselines(page):
+    assert re.search(
+        r"Measure topk neurons pca Variance of the embedding kept \(R², held-out cells\) 0.81 1 0.7",
+        page.text,
+    )
+    assert "reproduce 81.0% of the variance of the embedding with 4.0 active concepts per cell" in page.text
+
+
+def test_the_same_contents_give_the_same_bytes(written, contents, tmp_path):
+    again = tmp_path / "again.html"
+    write_report(again, contents, max_cards=5)
+    assert again.read_bytes() == written.read_bytes()
+
+
+def test_a_card_stays_small(written):
+    cards = written.read_text(encoding="utf-8").split("<article")[1:]
+    assert max(map(len, cards)) < 64 * 1024
+
+
+def test_hostile_texts_stay_texts(contents, demo_records, tmp_path):
+    genes = pd.Index([f"{HOSTILE}$x{{{gene}" for gene in contents.attributions.genes])
+    labels = pd.DataFrame({HOSTILE: contents.labels["cell_type"].astype(str) + HOSTILE}).set_index(
+        contents.labels.index
+    )
+    concepts = contents.concepts.assign(
+        best_label=contents.concepts["best_label"] + HOSTILE, best_label_key=HOSTILE
+    )
+    hostile = dataclasses.replace(
+        contents,
+        title=HOSTILE,
+        labels=labels,
+        concepts=concepts,
+        facts={HOSTILE: HOSTILE},
+        manifest={"command": HOSTILE, "settings": {HOSTILE: [HOSTILE]}},
+        attributions=dataclasses.replace(contents.attributions, genes=genes),
+        de=dataclasses.replace(contents.de, genes=genes),
+        missing={"enrichment": HOSTILE},
+        enrichment=None,
+    )
+    path = tmp_path / "hostile.html"
+    write_report(path, hostile, max_cards=2)
+    text = path.read_text(encoding="utf-8")
+    assert Page(text).tags.count("script") == 1
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in text
+    assert "%3Cscript" not in text
+
+
+OPTIONAL = ("attributions", "pairs", "de", "enrichment", "enrichment_de", "evaluation", "gene_sets")
+
+
+@pytest.mark.parametrize("part", OPTIONAL)
+def test_each_part_may_be_missing_and_the_page_says_what_to_run(contents, tmp_path, part):
+    path = tmp_path / "report.html"
+    write_report(path, dataclasses.replace(contents, **{part: None}), max_cards=1)
+    text = Page(path.read_text(encoding="utf-8")).text
+    said = {
+        "attributions": "It needs an encoder that can read edited cells: run again with --encoder linear",
+        "de": "Differential expression was not computed. Run conceptome attribute on this run folder.",
+        "enrichment": "Run again with --gene-sets FILE.gmt, or with the shipped collection immune-starter.",
+        "evaluation": "Fidelity was not measured. Run conceptome evaluate on this run folder.",
+    }
+    assert said.get(part, "What the model has learned") in text
+
+
+def test_a_run_of_precomputed_embeddings_without_labels_is_a_readable_page(contents, tmp_path):
+    reason = "obsm['X_scgpt'] is precomputed: edited cells cannot be embedded. Use --encoder scvi."
+    bare = dataclasses.replace(
+        contents,
+        **dict.fromkeys(OPTIONAL),
+        labels=contents.labels[[]],
+        concepts=contents.concepts[["concept", "frequency", "mean_activation"]],
+        missing={"attributions": reason},
+    )
+    path = tmp_path / "report.html"
+    write_report(path, bare, max_cards=2)
+    text = Page(path.read_text(encoding="utf-8")).text
+    assert reason in text
+    assert "Gene sets are tested on gene attributions, and there are none in this run." in text
+    assert "Run again with --label-key to see what a concept marks." in text
+
+
+def test_concepts_that_could_not_be_judged_are_listed_with_the_reason(contents, tmp_path):
+    a = contents.attributions
+    status = a.status.astype(object)
+    status[2], status[4] = "not attributable: active in 5 cells, needs 8", "underpowered"
+    path = tmp_path / "report.html"
+    write_report(path, dataclasses.replace(contents, attributions=dataclasses.replace(a, status=status)))
+    page = Page(path.read_text(encoding="utf-8"))
+    listed = page.text[page.text.index("Concepts without trustworthy gene scores") :]
+    assert "not attributable: active in 5 cells, needs 8" in listed
+    assert "underpowered: with its pairs no gene could have reached q ≤ 0.05" in listed
+    assert "This concept is not attributable: active in 5 cells, needs 8." in page.text
+
+
+def test_ensembl_ids_are_shown_as_symbols(contents, tmp_path):
+    a, de = contents.attributions, contents.de
+    ids = pd.Index([f"ENSG{i:011d}" for i in range(len(a.genes))])
+    path = tmp_path / "report.html"
+    named = dataclasses.replace(
+        contents,
+        attributions=dataclasses.replace(a, genes=ids),
+        de=dataclasses.replace(de, genes=ids),
+        gene_names=dict(zip(ids, a.genes, strict=True)),
+    )
+    write_report(path, named, max_cards=2)
+    assert "ENSG0" not in path.read_text(encoding="utf-8")
+
+
+def test_an_interrupted_report_leaves_the_old_one(contents, tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def interrupt(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pathlib.Path.replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(path, contents, max_cards=0)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_parts_of_different_runs_are_refused(contents):
+    message = "ReportContents: umap has 3 rows, activations have 700 cells. Build both from one run."
+    with pytest.raises(InputError, match=re.escape(message)):
+        dataclasses.replace(contents, umap=np.zeros((3, 2)))
+    message = "the table of concepts lacks the columns ['frequency']; it has ['concept']."
+    with pytest.raises(InputError, match=re.escape(message)):
+        dataclasses.replace(contents, concepts=contents.concepts[["concept"]])
