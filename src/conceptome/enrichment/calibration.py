@@ -30,13 +30,13 @@ EXPRESSION_MATCHED = "expression-matched sets"
 
 
 def control_sets(
-    genes: Sequence[Int[np.ndarray, " hits"]],
+    genes: Sequence[Int[np.ndarray, " _hits"]],
     *,
     n_genes: int,
     expression: Float[np.ndarray, " genes"] | None,
     n_sets: int,
     rng: np.random.Generator,
-) -> dict[str, list[Int[np.ndarray, " hits"]]]:
+) -> dict[str, list[Int[np.ndarray, " _hits"]]]:
     """Draw the random sets that are tested beside the terms.
 
     Parameters
@@ -62,7 +62,7 @@ def control_sets(
     return sets
 
 
-def rates(p_of: Mapping[str, Float[np.ndarray, " tests"]]) -> pd.DataFrame:
+def rates(p_of: Mapping[str, Float[np.ndarray, " _tests"]]) -> pd.DataFrame:
     """Measure how often p falls to alpha or below under each control.
 
     Parameters
@@ -84,20 +84,20 @@ def rates(p_of: Mapping[str, Float[np.ndarray, " tests"]]) -> pd.DataFrame:
 
 
 def _random_sets(
-    genes: Sequence[Int[np.ndarray, " hits"]], n_genes: int, *, n_sets: int, rng: np.random.Generator
-) -> list[Int[np.ndarray, " hits"]]:
+    genes: Sequence[Int[np.ndarray, " _hits"]], n_genes: int, *, n_sets: int, rng: np.random.Generator
+) -> list[Int[np.ndarray, " _hits"]]:
     """Draw sets of the terms' sizes; a random set in a ranking is a term in a ranking with permuted genes."""
     sizes = rng.choice([len(term) for term in genes], size=n_sets)
     return [rng.choice(n_genes, size=size, replace=False, shuffle=False) for size in sizes]
 
 
 def _matched_sets(
-    genes: Sequence[Int[np.ndarray, " hits"]],
+    genes: Sequence[Int[np.ndarray, " _hits"]],
     expression: Float[np.ndarray, " genes"],
     *,
     n_sets: int,
     rng: np.random.Generator,
-) -> list[Int[np.ndarray, " hits"]]:
+) -> list[Int[np.ndarray, " _hits"]]:
     """Replace each gene of terms drawn at random by a random gene of the same expression bin."""
     rank = np.argsort(np.argsort(expression, kind="stable"))
     bin_of = rank * N_EXPRESSION_BINS // len(expression)

@@ -51,7 +51,7 @@ def rank_blocks(scores: Float[np.ndarray, "concepts genes"]) -> list[Rankings]:
 
 def run_tests(
     rankings: Sequence[Rankings],
-    sets: Sequence[Int[np.ndarray, " hits"]],
+    sets: Sequence[Int[np.ndarray, " _hits"]],
     *,
     n_permutations: int,
     seed: int,
@@ -95,7 +95,7 @@ def run_tests(
 
 def leading_edges(
     rankings: Sequence[Rankings],
-    sets: Sequence[Int[np.ndarray, " hits"]],
+    sets: Sequence[Int[np.ndarray, " _hits"]],
     tests: Tests,
     names: Shaped[np.ndarray, " genes"],
 ) -> Shaped[np.ndarray, "concepts sets"]:
@@ -130,7 +130,7 @@ def leading_edges(
 
 
 def by_size(
-    sets: Sequence[Int[np.ndarray, " hits"]],
+    sets: Sequence[Int[np.ndarray, " _hits"]],
 ) -> Iterator[tuple[Int[np.ndarray, " sets"], Int[np.ndarray, "hits sets"]]]:
     """Group sets by their number of genes.
 

@@ -77,8 +77,10 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
     frame = scores if isinstance(scores, pd.DataFrame) else scores.scores()
     table = GeneScores.of(frame, gene_names=gene_names, expression=expression)
     frames, p_of = [], defaultdict(list)
-    for universe in table.universes():
-        n_sets = math.ceil(N_SETS * len(universe.concepts) / len(table.concepts)) if calibrate else 0
+    universes = list(table.universes())
+    n_scored = sum(len(universe.concepts) for universe in universes)
+    for universe in universes:
+        n_sets = math.ceil(N_SETS * len(universe.concepts) / n_scored) if calibrate else 0
         found, controls = _test_universe(universe, collections, options, n_control_sets=n_sets)
         frames.append(found)
         for control, p in controls.items():
@@ -114,7 +116,7 @@ class Options:
 
 def _test_universe(
     universe: GeneScores, collections: Sequence[GeneSets], options: Options, *, n_control_sets: int
-) -> tuple[pd.DataFrame, dict[str, Float[np.ndarray, " tests"]]]:
+) -> tuple[pd.DataFrame, dict[str, Float[np.ndarray, " _tests"]]]:
     terms = Terms.of(collections, universe.symbols, min_size=options.min_size, max_size=options.max_size)
     if not terms.genes:
         return pd.DataFrame(), {}

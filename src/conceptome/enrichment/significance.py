@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from scipy.special import gammaln
 
 TAIL_SHARE = 0.1
@@ -98,7 +98,7 @@ def _log_choose(n: int | Int[np.ndarray, " concepts"], k: int) -> Float[np.ndarr
 class _Tail:
     """Null scores of one sign and the exponential tail fitted to the largest."""
 
-    magnitudes: Float[np.ndarray, "permutations concepts"]
+    magnitudes: Float[np.ndarray, "concepts permutations"]
     """Descending; -1 stands for scores of the other sign."""
     n_same_sign: Int[np.ndarray, " concepts"]
     mean: Float[np.ndarray, " concepts"]
@@ -111,19 +111,22 @@ class _Tail:
 
     @classmethod
     def of(cls, null: Float[np.ndarray, "permutations concepts"]) -> _Tail:
-        magnitudes = -np.sort(-np.where(null > 0, null, -1.0), axis=0)
+        # one row per concept: sums along rows round alike however many concepts there are
+        magnitudes = -np.sort(np.ascontiguousarray(np.where(null > 0, -null, 1.0).T), axis=1)
         same = magnitudes > 0
-        n_same = same.sum(axis=0)
+        n_same = same.sum(axis=1)
         n_tail = np.minimum(np.maximum((TAIL_SHARE * n_same).astype(np.int64), MIN_TAIL), n_same // 2)
-        mean = _mean(np.where(same, magnitudes, 0.0).sum(axis=0), n_same)
+        mean = _mean(np.where(same, magnitudes, 0.0).sum(axis=1), n_same)
         rates = _rate(np.maximum(magnitudes, 0.0))
-        threshold = np.take_along_axis(rates, n_tail[None, :], axis=0)[0]
-        in_tail = np.arange(len(rates))[:, None] < n_tail
-        excess = _mean(np.where(in_tail, rates - threshold, 0.0).sum(axis=0), n_tail)
-        return cls(magnitudes, n_same, mean, _mean(n_tail, n_same), threshold, excess)
+        threshold = np.take_along_axis(rates, n_tail[:, None], axis=1)
+        in_tail = np.arange(rates.shape[1]) < n_tail[:, None]
+        excess = _mean(np.where(in_tail, rates - threshold, 0.0).sum(axis=1), n_tail)
+        return cls(magnitudes, n_same, mean, _mean(n_tail, n_same), threshold[:, 0], excess)
 
     def count_beyond(self, at: Float[np.ndarray, "sets concepts"]) -> Int[np.ndarray, "sets concepts"]:
-        return np.asarray((self.magnitudes[:, None, :] >= at[None]).sum(axis=0))
+        ascending = -self.magnitudes
+        counts = [np.searchsorted(row, -x, side="right") for row, x in zip(ascending, at.T, strict=True)]
+        return np.stack(counts, axis=1)
 
     def p(self, at: Float[np.ndarray, "sets concepts"]) -> Float[np.ndarray, "sets concepts"]:
         """Return the fitted p; 0 where the null scores of the tail do not differ."""
@@ -133,11 +136,11 @@ class _Tail:
         return np.asarray(self.share * np.exp(-np.maximum(steps, 0.0)))
 
 
-def _rate(x: Float[np.ndarray, "rows concepts"]) -> Float[np.ndarray, "rows concepts"]:
+def _rate(x: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows columns"]:
     return np.asarray(x * np.arctanh(np.minimum(x, 1 - 1e-12)))
 
 
 def _mean(
-    total: Float[np.ndarray, " concepts"], count: Int[np.ndarray, " concepts"]
+    total: Shaped[np.ndarray, " concepts"], count: Int[np.ndarray, " concepts"]
 ) -> Float[np.ndarray, " concepts"]:
     return np.asarray(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))

@@ -98,7 +98,7 @@ class Terms:
 
     labels: pd.DataFrame
     """``collection, term, name, size, overlap``."""
-    genes: list[Int[np.ndarray, " hits"]]
+    genes: list[Int[np.ndarray, " _hits"]]
     """Positions of each term's genes in the universe."""
 
     @classmethod
