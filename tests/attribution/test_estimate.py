@@ -194,7 +194,9 @@ def test_precomputed_embeddings_cannot_be_attributed(world):
     embeddings = encoder.embed(adata)
     dictionary = NeuronDictionary.fit(embeddings)
     pairs = cm.counterfactuals.match(dictionary.encode(embeddings), embeddings, n_pairs=10)
-    with pytest.raises(InputError, match="is a finished embedding. Attribution needs the model that made it"):
+    with pytest.raises(
+        InputError, match=r"is a finished embedding\. Attribution needs the model that made it"
+    ):
         attribute(adata, encoder, dictionary, pairs)
 
 

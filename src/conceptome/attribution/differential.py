@@ -17,6 +17,8 @@ from conceptome.counterfactuals.inputs import chosen_concepts
 from conceptome.data import raw_counts
 
 Matrix: TypeAlias = Float[np.ndarray, "concepts genes"]
+Sizes: TypeAlias = tuple[Float[np.ndarray, "concepts 1"], Float[np.ndarray, "concepts 1"]]
+"""Cells in which each concept is active, and in which it is not."""
 
 GENE_BLOCK = 1024
 TARGET_SUM = 1e4
@@ -95,8 +97,9 @@ def _compare(
     """Return log2 fold change, Wilcoxon z, Welch t and its p for a block of genes."""
     scaled = sp.csc_array(sp.diags_array(per_cell) @ counts)
     n_active = np.asarray(active.sum(axis=1)).reshape(-1, 1)
-    sizes = (n_active, counts.shape[0] - n_active)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a side without cells gives NaN
+    n_inactive = counts.shape[0] - n_active
+    sizes = np.where(n_active > 0, n_active, np.nan), np.where(n_inactive > 0, n_inactive, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):  # constant genes divide 0 by 0
         inside, outside = (total / size for total, size in zip(_totals(active, scaled), sizes, strict=True))
         fold = np.log2((inside + pseudocount) / (outside + pseudocount))
         scaled.data = np.log1p(scaled.data)
@@ -109,7 +112,7 @@ def _totals(active: Csr, values: sp.csc_array) -> tuple[Matrix, Matrix]:
     return inside, np.asarray(values.sum(axis=0))[None, :] - inside
 
 
-def _wilcoxon(values: sp.csc_array, active: Csr, sizes: tuple[Matrix, Matrix]) -> Matrix:
+def _wilcoxon(values: sp.csc_array, active: Csr, sizes: Sizes) -> Matrix:
     """Compute the tie-corrected z of the rank sum of the active cells; values are >= 0."""
     n_cells = values.shape[0]
     above_zero, zero_rank, ties = _ranks(values)
@@ -146,7 +149,7 @@ def _ranks(
     return above_zero, zero_rank, ties + n_zero.astype(np.float64) ** 3 - n_zero
 
 
-def _welch(values: sp.csc_array, active: Csr, sizes: tuple[Matrix, Matrix]) -> tuple[Matrix, Matrix]:
+def _welch(values: sp.csc_array, active: Csr, sizes: Sizes) -> tuple[Matrix, Matrix]:
     """Compute Welch's t and its two-sided p."""
     totals, squares = _totals(active, values), _totals(active, values**2)
     means = [total / n for total, n in zip(totals, sizes, strict=True)]

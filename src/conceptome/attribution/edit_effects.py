@@ -27,6 +27,7 @@ from conceptome.counterfactuals.editing import mask_edits, substitution_edits
 Intervention: TypeAlias = Literal["substitute", "mask"]
 
 EDITS_PER_CALL = 65_536  # fixed, so that results do not depend on the batch size; bounds the memory
+NOISE_CELLS = 512
 TOLERATED_DRIFT = 0.1  # share of the activation by which an encoder may differ from the one that was encoded
 
 
@@ -78,9 +79,9 @@ class Probe:
                 expression, self.known, factual=factual, counterfactual=counterfactual
             )
             cluster = _clusters(pairs.pair[rows], counterfactual)
-        before = self._respond(view, Edits.noop(len(cells)), concept)[factual]
+        response = self._respond(view, _join(Edits.noop(len(cells)), edits), concept)
+        before, after = response[factual], response[len(cells) :]
         _check_activation(before[:, 0], pairs.activation[rows], concept)
-        after = self._respond(view, edits, concept)
         pair = np.nonzero(differs)[0]
         act, pre = (self._scatter(before[pair, part] - after[:, part], differs) for part in (0, 1))
         return Effects(concept, act, pre, differs, before[:, 0], cluster, pairs.pair[rows])
@@ -91,13 +92,14 @@ class Probe:
         Parameters
         ----------
         pairs
-            Pairs whose factuals are edited, in their most expressed known gene.
+            Pairs; up to 512 of their factuals are edited, in their most expressed known gene.
 
         Returns
         -------
         Largest |difference| over cells and coordinates, in the encoder's units.
         """
-        view = self.adata[np.unique(pairs.factual)]
+        factual = np.unique(pairs.factual)
+        view = self.adata[factual[:: len(factual) // NOISE_CELLS + 1]]
         values = np.where(self.known, self.encoder.expression(view).toarray(), -np.inf)
         gene = values.argmax(axis=1)
         cells = np.arange(len(gene))
@@ -114,8 +116,7 @@ class Probe:
             pre = self.dictionary.preactivations(z)
             return np.column_stack([self.dictionary.activate_one(pre, concept), pre[:, concept]])
 
-        parts = [map_blocks(read, self._embed(view, part)) for part in _parts(edits)]
-        return np.concatenate([np.zeros((0, 2)), *parts])
+        return np.concatenate([map_blocks(read, self._embed(view, part)) for part in _parts(edits)])
 
     def _scatter(
         self, effect: Float[np.ndarray, " edits"], differs: Bool[np.ndarray, "pairs genes"]
@@ -276,6 +277,15 @@ def _parts(edits: Edits) -> Iterator[Edits]:
         changes = slice(edits.indptr[start], edits.indptr[stop])
         indptr = edits.indptr[start : stop + 1] - edits.indptr[start]
         yield Edits(edits.cells[start:stop], indptr, edits.genes[changes], edits.values[changes])
+
+
+def _join(one: Edits, other: Edits) -> Edits:
+    return Edits(
+        np.concatenate([one.cells, other.cells]),
+        np.concatenate([one.indptr, one.indptr[-1] + other.indptr[1:]]),
+        np.concatenate([one.genes, other.genes]),
+        np.concatenate([one.values, other.values]),
+    )
 
 
 def _clusters(

@@ -135,14 +135,13 @@ def attribute(  # noqa: PLR0913 (the face fixed in api.md)
         adata, encoder, dictionary, pairs, intervention=intervention, batch_size=batch_size, device=device
     )
     rows = {k: _not_attributable(adata.n_vars, reason) for k, reason in pairs.not_attributable.items()}
-    noise = 0.0
     concepts = np.unique(pairs.concept).tolist()
+    noise = probe.noise(pairs) if concepts else np.nan
     if not concepts and not rows:
         msg = "pairs holds no concept at all. Match at least one concept."
         raise InputError(msg)
     for concept in tqdm(concepts, desc="attribution", unit="concept", disable=None):
         own = select(pairs, pairs.concept == concept)
-        noise = max(noise, probe.noise(own))
         rows[concept] = _row(probe, own, _null_halves(pairs, concept, intervention), settings)
     return Attributions(
         **_stack(rows),

@@ -84,8 +84,10 @@ class Describer:
 def _entries(
     values: Csr, rows: Int[np.ndarray, " pairs"], columns: Int[np.ndarray, " pairs"]
 ) -> Float[np.ndarray, " pairs"]:
-    # csr_array gives back a sparse vector whose order of entries is its own; csr_matrix a dense row.
-    return np.asarray(sp.csr_matrix(values)[rows, columns], dtype=np.float64).ravel()
+    chosen = sp.csr_array(
+        (np.ones(len(rows)), columns, np.arange(len(rows) + 1)), (len(rows), values.shape[1])
+    )
+    return np.asarray((values[rows] * chosen).sum(axis=1), dtype=np.float64)
 
 
 def scaled_distances(

@@ -76,7 +76,7 @@ def _mismatch(
     return np.asarray(mismatch)
 
 
-def _log(distance: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+def _log(distance: Float[np.ndarray, "pairs others"]) -> Float[np.ndarray, "pairs others"]:
     return np.asarray(np.log(np.maximum(distance, np.finfo(np.float64).tiny)))
 
 

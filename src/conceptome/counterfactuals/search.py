@@ -36,8 +36,8 @@ class CellPool:
     """Largest |difference of log library size| of a pair."""
 
     def distance(
-        self, one: Int[np.ndarray, "..."], other: Int[np.ndarray, "..."]
-    ) -> Float[np.ndarray, "..."]:
+        self, one: Int[np.ndarray, " *one_shape"], other: Int[np.ndarray, " *other_shape"]
+    ) -> Float[np.ndarray, " *shape"]:
         """Measure Euclidean distances in float64, from differences rather than products; shapes broadcast."""
         difference = self.values[one].astype(np.float64) - self.values[other]
         return np.asarray(np.sqrt(np.einsum("...d,...d->...", difference, difference)))
