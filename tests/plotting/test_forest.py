@@ -100,7 +100,7 @@ def test_the_scatter_names_drivers_in_ink_and_raised_genes_in_grey(demo_records,
 
 def test_records_of_different_genes_are_refused(demo_records):
     de = dataclasses.replace(demo_records.de, genes=demo_records.de.genes[::-1])
-    with pytest.raises(InputError, match="have different genes. Compute both on the same AnnData"):
+    with pytest.raises(InputError, match=r"have different genes\. Compute both on the same AnnData"):
         cm.pl.attribution_vs_de(demo_records.attributions, de, 0)
 
 

@@ -45,7 +45,7 @@ def test_calibration_draws_each_control_at_its_rates(demo_records):
     _, names = ax.get_legend_handles_labels()
     assert names == list(dict.fromkeys(table["control"]))
     rate = table.loc[table["control"] == names[0], "rate"].to_numpy()
-    drawn = np.asarray(ax.containers[0].lines[0].get_ydata())
+    drawn = np.asarray(ax.containers[0].lines[0].get_ydata(), dtype=np.float64)
     assert rate[0] > 0
     np.testing.assert_allclose(drawn[rate > 0], rate[rate > 0])
 
