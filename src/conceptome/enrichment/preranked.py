@@ -133,11 +133,8 @@ def _test_universe(
     tests = run_tests(rankings, sets, n_permutations=options.n_permutations, seed=options.seed)
     edges = leading_edges(rankings, terms.genes, tests, universe.symbols)
     p_of, first = {}, len(terms.genes)
-    for (
-        control,
-        drawn,
-    ) in controls.items():  # each set counts in one concept, so that the tests are independent
-        concept = rng.integers(len(universe.concepts), size=len(drawn))
+    for control, drawn in controls.items():
+        concept = rng.integers(len(universe.concepts), size=len(drawn))  # one for each set: independent tests
         p_of[control] = tests.p[concept, np.arange(first, first + len(drawn))]
         first += len(drawn)
     return _frame(tests, edges, terms, universe.concepts), p_of
