@@ -27,7 +27,11 @@ from conceptome.counterfactuals.editing import mask_edits, substitution_edits
 Intervention: TypeAlias = Literal["substitute", "mask"]
 
 EDITS_PER_CALL = 65_536  # fixed, so that results do not depend on the batch size; bounds the memory
-NOISE_CELLS = 512
+PAIR_COLUMNS = (
+    *("concept", "pair", "factual", "counterfactual", "activation"),
+    *("distance", "distance_percentile", "library_ratio", "matched"),
+)
+NOISE_CELLS = 512  # edited to measure the noise floor
 TOLERATED_DRIFT = 0.1  # share of the activation by which an encoder may differ from the one that was encoded
 
 
@@ -256,18 +260,7 @@ def select(pairs: Pairs, rows: Bool[np.ndarray, " pairs"]) -> Pairs:
     -------
     The selected pairs.
     """
-    columns = (
-        "concept",
-        "pair",
-        "factual",
-        "counterfactual",
-        "activation",
-        "distance",
-        "distance_percentile",
-        "library_ratio",
-        "matched",
-    )
-    taken = {name: getattr(pairs, name)[rows] for name in columns}
+    taken = {name: getattr(pairs, name)[rows] for name in PAIR_COLUMNS}
     return Pairs(**taken, cell_ids=pairs.cell_ids, dictionary_id=pairs.dictionary_id)
 
 
