@@ -128,12 +128,18 @@ def test_every_image_has_a_text(page):
     assert all(len(image["alt"]) > 10 for image in page.images)
 
 
+def marked(contents, row, genes):
+    """Genes as the page names them: an arrow where expression is lower in active cells."""
+    lower = (contents.de.score[row] < 0) & (contents.de.q[row] <= 0.05)
+    return ", ".join(contents.attributions.genes[g] + ("↓" if lower[g] else "") for g in genes)
+
+
 def test_the_summary_names_label_f1_and_genes_of_the_best_concept(contents, page):
     best = contents.concepts.loc[contents.concepts["best_label_f1"].idxmax()]
     a = contents.attributions
     row = best["concept"]
     drivers = np.flatnonzero(a.drives[row] & (a.attribution[row] > 0))
-    names = ", ".join(a.genes[drivers[np.argsort(-a.attribution[row, drivers])]])
+    names = marked(contents, row, drivers[np.argsort(-a.attribution[row, drivers])])
     assert names
     summary = page.text[page.text.index("What the model has learned") : page.text.index("Dataset and model")]
     assert f"Concept {row} marks {best['best_label']} F1 0.95 Driven by {names}" in summary
@@ -145,7 +151,9 @@ def test_without_drivers_the_largest_effects_are_named_as_such(contents, tmp_pat
     path = tmp_path / "report.html"
     write_report(path, none, max_cards=1)
     row = contents.concepts["best_label_f1"].idxmax()
-    names = ", ".join(a.genes[np.argsort(-np.nan_to_num(a.attribution[row]), kind="stable")[:6]])
+    largest = np.argsort(-np.nan_to_num(a.attribution[row]), kind="stable")[:6]
+    names = marked(contents, row, largest)
+    assert "↓" in marked(contents, row, range(len(a.genes)))
     text = Page(path.read_text(encoding="utf-8")).text
     assert f"No gene passes as a driver. Largest effects: {names}" in text
 

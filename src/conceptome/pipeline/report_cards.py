@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from conceptome.core import Attributions
 from conceptome.pipeline.report_contents import ReportContents
 from conceptome.pipeline.report_figures import ActivationMaps, Picture, chart
-from conceptome.pipeline.report_rows import ConceptRow, TermRow, display_names
+from conceptome.pipeline.report_rows import ConceptRow, TermRow, display_names, marked_names
 from conceptome.pipeline.report_words import WHY_MISSING, missing_sentences, number
 from conceptome.plotting import forest, groups, terms
 
@@ -117,8 +117,9 @@ class CardMaker:
         attributions = self._attributed(row)
         if attributions is None or not self._gene_table(row):
             return None
+        names = marked_names(self._contents, attributions, row.concept)
         return chart(
-            lambda ax: forest.genes(attributions, row.concept, n=N_FOREST, gene_names=self._names, ax=ax),
+            lambda ax: forest.genes(attributions, row.concept, n=N_FOREST, gene_names=names, ax=ax),
             alt=f"Gene attributions of concept {row.concept} with 95% intervals; numbers in the table below.",
             margins=(0.24, 0.25, 0.13, 0.05),
             size=(3.2, 2.9),

@@ -143,6 +143,19 @@ def display_names(contents: ReportContents, genes: pd.Index[str]) -> pd.Index[st
     return pd.Index([str(symbols.get(gene, gene)) for gene in genes])
 
 
+def marked_names(contents: ReportContents, attributions: Attributions, concept: int) -> pd.Index[str]:
+    """Name the genes, with an arrow down where a gene is lower where the concept is active (q <= 0.05).
+
+    Without differential expression of the same genes no gene is marked.
+    """
+    names = display_names(contents, attributions.genes)
+    de, row = contents.de, _row_position(contents.de, concept)
+    if de is None or row is None or not de.genes.equals(attributions.genes):
+        return names
+    lower = (de.score[row] < 0) & (de.q[row] <= ALPHA)
+    return pd.Index([f"{name}↓" if low else name for name, low in zip(names, lower, strict=True)])
+
+
 def _number(value: Any) -> float:  # noqa: ANN401 - a cell of a table
     return float("nan") if value is None or pd.isna(value) else float(value)
 
@@ -169,13 +182,14 @@ def _driving(contents: ReportContents, concept: int) -> dict[str, Any]:
     score = attributions.attribution[row]
     drivers = strongest_genes(attributions, row, n=len(score), drivers_only=True)
     supporters, opponents = drivers[score[drivers] > 0], drivers[score[drivers] < 0][::-1]
+    names = marked_names(contents, attributions, concept)
     largest = np.argsort(-np.nan_to_num(score), kind="stable")[:N_GENES]
     largest = largest[np.nan_to_num(score[largest]) > 0]
     return {
-        "strongest": tuple(display_names(contents, attributions.genes[largest])),
+        "strongest": tuple(names[largest]),
         "status": str(attributions.status[row]),
-        "supporters": tuple(display_names(contents, attributions.genes[supporters[:N_GENES]])),
-        "opponents": tuple(display_names(contents, attributions.genes[opponents[:N_GENES]])),
+        "supporters": tuple(names[supporters[:N_GENES]]),
+        "opponents": tuple(names[opponents[:N_GENES]]),
         "n_supporters": len(supporters),
         "n_opponents": len(opponents),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -117,23 +119,25 @@ def draw_labels(ax: Axes, coords: Float[np.ndarray, "cells 2"], labels: pd.Serie
     """
     draw_base(ax, coords)
     values = labels.astype("string").to_numpy(dtype=object, na_value="")
-    names = labels.astype("string").value_counts().index
+    placed = np.isfinite(coords).all(axis=1)
+    names = labels[placed].astype("string").value_counts().index.tolist()
     for position, name in enumerate(names):
         cells = coords[values == name]
         colour = style.CATEGORIES[position % len(style.CATEGORIES)]
         _scatter(ax, cells, 1.2 * point_size(len(coords))).set_facecolor(colour)
-    for name in names:
-        cells = coords[values == name]
-        small = len(cells) < 0.02 * len(coords)  # a name would cover so few cells: it stands above them
-        text = ax.annotate(
-            style.shorten(name),
-            np.nanmedian(cells, axis=0),
-            xytext=(0, 5 if small else 0),
-            textcoords="offset points",
-            ha="center",
-            va="bottom" if small else "center",
-            fontsize=8,
-            fontweight="bold",
+    _write_names(ax, {name: np.nanmedian(coords[values == name], axis=0) for name in names})
+
+
+def _write_names(ax: Axes, places: Mapping[str, Float[np.ndarray, " 2"]]) -> None:
+    """Write names at their places, moved apart vertically and kept within the frame."""
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    order = sorted(places, key=lambda name: places[name][1])
+    heights = style.spread([float(places[name][1]) for name in order], 0.035 * (high - low))
+    for name, y in zip(order, heights, strict=True):
+        across = (places[name][0] - left) / (right - left)
+        side = "left" if across < 0.12 else "right" if across > 0.88 else "center"
+        text = ax.text(
+            places[name][0], y, style.shorten(name), ha=side, va="center", fontsize=8, fontweight="bold"
         )
         text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
