@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -249,7 +249,7 @@ class AffineDictionary:
         write_folder(path, config, self.weights.arrays())
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
+    def load(cls, path: Path | str) -> AffineDictionary:
         """Read a dictionary of this kind from a folder.
 
         Parameters
@@ -276,7 +276,11 @@ class AffineDictionary:
             raise CheckpointError(msg)
         stored_id = config.pop("dictionary_id")
         del config["kind"]
-        dictionary = cls(Weights(**arrays), **config)
+        try:
+            dictionary = cls(Weights(**arrays), **config)
+        except (TypeError, ValueError, InputError) as error:
+            msg = f"{path}: its settings do not fit a {cls.kind!r} dictionary ({error}). Restore the folder."
+            raise CheckpointError(msg) from None
         if dictionary.dictionary_id != stored_id:
             msg = (
                 f"{path} has changed since it was saved: its content is {dictionary.dictionary_id}, its name "

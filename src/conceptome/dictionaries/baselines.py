@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 from jaxtyping import Float
 
@@ -31,7 +29,7 @@ class NeuronDictionary(AffineDictionary):
     kind = "neurons"
 
     @classmethod
-    def fit(cls, embeddings: Embeddings | Float[np.ndarray, "cells d_embed"]) -> Self:
+    def fit(cls, embeddings: Embeddings | Float[np.ndarray, "cells d_embed"]) -> NeuronDictionary:
         """Centre and scale by the given cells.
 
         Parameters
@@ -57,7 +55,7 @@ class PcaDictionary(AffineDictionary):
     @classmethod
     def fit(
         cls, embeddings: Embeddings | Float[np.ndarray, "cells d_embed"], *, n_components: int | None = None
-    ) -> Self:
+    ) -> PcaDictionary:
         """Take the leading principal components of the given cells.
 
         Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -32,7 +32,9 @@ class HeldoutSplit:
     by: Literal["cell", "group"]
 
     @classmethod
-    def draw(cls, names: Sequence[str], *, fraction: float, seed: int, by: Literal["cell", "group"]) -> Self:
+    def draw(
+        cls, names: Sequence[str], *, fraction: float, seed: int, by: Literal["cell", "group"]
+    ) -> HeldoutSplit:
         """Choose a threshold that holds out the given share of the names, and at least one.
 
         Parameters

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
 from conceptome.core import InputError
+
+if TYPE_CHECKING:
+    Labels: TypeAlias = "pd.Series[str]"
+else:
+    Labels = pd.Series
 
 MAX_LABELS = 200
 
@@ -29,7 +34,7 @@ class LabelledCells:
     """Group of each of these cells."""
 
     @classmethod
-    def of(cls, key: str, labels: pd.Series[str], groups: pd.Series[str] | None) -> Self:
+    def of(cls, key: str, labels: Labels, groups: Labels | None) -> LabelledCells:
         """Leave out cells without a label or without a group."""
         usable = labels.notna() if groups is None else labels.notna() & groups.notna()
         rows = np.flatnonzero(usable)
@@ -42,7 +47,7 @@ class LabelledCells:
         return LabelledCells(self.key, self.rows[positions], self.labels[positions], groups)
 
 
-def read_column(obs: pd.DataFrame, key: str) -> pd.Series[str]:
+def read_column(obs: pd.DataFrame, key: str) -> Labels:
     """Return a column of `obs` as strings; missing entries stay missing.
 
     Parameters
@@ -68,7 +73,7 @@ def read_column(obs: pd.DataFrame, key: str) -> pd.Series[str]:
     return column.astype("object").where(column.notna()).map(str, na_action="ignore")
 
 
-def read_labels(obs: pd.DataFrame, key: str) -> pd.Series[str]:
+def read_labels(obs: pd.DataFrame, key: str) -> Labels:
     """Return a label column of `obs`, refusing what cannot be a label.
 
     Parameters

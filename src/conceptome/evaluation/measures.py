@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from jaxtyping import Bool
 
 from conceptome.core import Csr, Dictionary, Embeddings, Encoder, Evaluation, InputError
 from conceptome.dictionaries import HeldoutSplit, NeuronDictionary, PcaDictionary
 from conceptome.evaluation.fidelity import measure_fidelity
-from conceptome.evaluation.labels import LabelledCells, read_column, read_labels
+from conceptome.evaluation.labels import LabelledCells, Labels, read_column, read_labels
 from conceptome.evaluation.probes import probe
 from conceptome.evaluation.splits import seeded_split
 from conceptome.evaluation.units import MATCH_F1, match_units
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 N_SPLITS = 3
 UNIT_TEST_SHARE = 0.5
@@ -31,7 +28,7 @@ Row = dict[str, str | float]
 
 def evaluate(
     adata: AnnData,
-    encoder: Encoder,
+    encoder: Encoder | None,
     dictionary: Dictionary,
     *,
     label_keys: Sequence[str],
@@ -51,7 +48,7 @@ def evaluate(
     adata
         Cells with their labels in `obs`.
     encoder
-        Embeds the cells where `embeddings` is not given.
+        Embeds the cells where `embeddings` is not given; None if it is.
     dictionary
         The dictionary.
     label_keys
@@ -74,7 +71,7 @@ def evaluate(
         If a column is missing or not usable, the embeddings are of other cells, or the split of the
         dictionary cannot be applied to these cells.
     """
-    embedded = encoder.embed(adata) if embeddings is None else embeddings
+    embedded = _embed(adata, encoder) if embeddings is None else embeddings
     if not embedded.cell_ids.equals(adata.obs_names):
         msg = (
             f"The embeddings name other cells ({len(embedded.cell_ids)}) than adata ({adata.n_obs}), or in "
@@ -107,8 +104,15 @@ def evaluate(
     return Evaluation(pd.DataFrame(measures), pd.concat(units, ignore_index=True), dictionary.dictionary_id)
 
 
+def _embed(adata: AnnData, encoder: Encoder | None) -> Embeddings:
+    if encoder is None:
+        msg = "There is neither an encoder nor embeddings to evaluate. Give one of them."
+        raise InputError(msg)
+    return encoder.embed(adata)
+
+
 def _heldout(
-    dictionary: Dictionary, embeddings: Embeddings, groups: pd.Series[str] | None, *, seed: int
+    dictionary: Dictionary, embeddings: Embeddings, groups: Labels | None, *, seed: int
 ) -> Bool[np.ndarray, " cells"]:
     """Apply the split the dictionary was trained with, or draw one where it names none."""
     cells = embeddings.cell_ids.astype(str).tolist()
@@ -185,13 +189,13 @@ def _measure_probes(
 def _row(
     dictionary: str,
     metric: str,
-    values: Sequence[float] | pd.Series[float],
+    values: Iterable[float],
     *,
     key: str = "",
     label: str = "",
 ) -> Row:
     """Summarise one measure over the splits in which it could be taken."""
-    taken = np.asarray(values, dtype=np.float64)
+    taken = np.array(list(values), dtype=np.float64)
     taken = taken[np.isfinite(taken)]
     return {
         "dictionary": dictionary,

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float
 
 from conceptome.core import Activations, Csr, InputError
-from conceptome.evaluation.labels import membership
+from conceptome.evaluation.labels import Labels, membership
 from conceptome.evaluation.splits import seeded_split
 
 MIN_LABEL_CELLS = 5  # in the cells that choose as in the cells that score
@@ -133,7 +133,7 @@ def match_units(
 
 
 def label_concepts(
-    activations: Activations | Csr, labels: pd.Series[str] | np.ndarray, *, seed: int = 0
+    activations: Activations | Csr, labels: Labels | np.ndarray, *, seed: int = 0
 ) -> pd.DataFrame:
     """Name for each concept the label whose cells it separates best.
 

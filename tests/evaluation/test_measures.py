@@ -1,0 +1,132 @@
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from anndata import AnnData
+
+from conceptome.core import Embeddings, InputError
+from conceptome.dictionaries import NeuronDictionary, TopK, TopKDictionary, train
+from conceptome.encoders import PrecomputedEncoder
+from conceptome.evaluation import evaluate, label_concepts
+
+METRICS = {"r2", "r2_dimension_min", "r2_dimension_median", "l0", "dead", "inactive_heldout", "n_units"}
+LABEL_METRICS = {
+    "best_f1",
+    "mean_best_f1",
+    "labels_covered",
+    "units_matching",
+    "probe_macro_f1_activations",
+    "probe_macro_f1_reconstruction",
+}
+
+
+@pytest.fixture(scope="module")
+def pbmc():
+    """The 700 immune cells that scanpy ships, with their principal components."""
+    adata = sc.datasets.pbmc68k_reduced()
+    z = np.asarray(adata.obsm["X_pca"][:, :20], dtype=np.float32)
+    embeddings = Embeddings(z, pd.Index(adata.obs_names), "pca20", "pca")
+    dictionary = train(embeddings, TopK(max_epochs=150), seed=0, progress=False)
+    return AnnData(obs=adata.obs.copy()), embeddings, dictionary
+
+
+@pytest.fixture(scope="module")
+def evaluated(pbmc):
+    adata, embeddings, dictionary = pbmc
+    return evaluate(adata, None, dictionary, label_keys=["bulk_labels"], embeddings=embeddings)
+
+
+def value(evaluation, dictionary, metric, label=""):
+    table = evaluation.measures
+    chosen = table[(table.dictionary == dictionary) & (table.metric == metric) & (table.label == label)]
+    assert len(chosen) == 1
+    return chosen["value"].item()
+
+
+def test_every_dictionary_has_every_measure(evaluated):
+    for _, rows in evaluated.measures[evaluated.measures.dictionary != "embedding"].groupby("dictionary"):
+        assert set(rows.metric) == METRICS | LABEL_METRICS
+    assert list(evaluated.measures.columns) == ["dictionary", "metric", "label_key", "label", "value", "sd"]
+    assert list(evaluated.units.columns) == [
+        "dictionary", "label_key", "label", "unit", "threshold", "f1_validation", "f1",
+    ]  # fmt: skip
+    assert not evaluated.measures.duplicated(["dictionary", "metric", "label_key", "label"]).any()
+
+
+def test_the_measures_are_plausible_on_real_cells(pbmc, evaluated):
+    _, _, dictionary = pbmc
+    assert value(evaluated, "topk", "r2") == pytest.approx(
+        dictionary.training["fidelity"]["r2_heldout"], abs=1e-5
+    )
+    assert value(evaluated, "neurons", "r2") == pytest.approx(1, abs=1e-6)
+    assert value(evaluated, "neurons", "l0") == 20
+    assert value(evaluated, "pca", "l0") == pytest.approx(value(evaluated, "topk", "l0"), abs=0.5)
+    assert value(evaluated, "topk", "r2") > value(evaluated, "pca", "r2")
+    assert value(evaluated, "topk", "best_f1", "CD19+ B") > 0.85
+    embedding = value(evaluated, "embedding", "probe_macro_f1_embedding")
+    assert embedding > 0.5
+    assert value(evaluated, "topk", "probe_macro_f1_activations") > embedding - 0.15
+    assert value(evaluated, "neurons", "probe_macro_f1_reconstruction") == pytest.approx(embedding, abs=1e-3)
+
+
+def test_a_concept_marks_b_cells(pbmc):
+    adata, embeddings, dictionary = pbmc
+    labels = label_concepts(dictionary.encode(embeddings), adata.obs["bulk_labels"])
+    assert labels.loc[labels["best_label"] == "CD19+ B", "best_label_f1"].max() > 0.85
+
+
+def test_the_encoder_embeds_where_no_embeddings_are_given(pbmc, evaluated):
+    adata, embeddings, dictionary = pbmc
+    adata = AnnData(obs=adata.obs, obsm={"X_pca20": embeddings.values})
+    encoder = PrecomputedEncoder("X_pca20")
+    trained = TopKDictionary(
+        dictionary.weights, dictionary.k, scale=dictionary.scale, training=dictionary.training
+    )
+    again = evaluate(adata, encoder, trained, label_keys=["bulk_labels"])
+    pd.testing.assert_frame_equal(again.measures, evaluated.measures)
+    with pytest.raises(InputError) as error:
+        evaluate(adata, None, trained, label_keys=["bulk_labels"])
+    assert str(error.value) == "There is neither an encoder nor embeddings to evaluate. Give one of them."
+
+
+def test_whole_groups_are_tested_on(pbmc):
+    adata, embeddings, _ = pbmc
+    donors = np.array([f"d{i % 4}" for i in range(700)])
+    grouped = AnnData(obs=adata.obs.assign(donor=donors))
+    dictionary = train(embeddings, TopK(max_epochs=3), groups=donors.tolist(), progress=False)
+    evaluation = evaluate(
+        grouped, None, dictionary, label_keys=["bulk_labels"], embeddings=embeddings, group_key="donor"
+    )
+    assert value(evaluation, "topk", "r2") == pytest.approx(
+        dictionary.training["fidelity"]["r2_heldout"], abs=1e-5
+    )
+    with pytest.raises(InputError) as error:
+        evaluate(grouped, None, dictionary, label_keys=["bulk_labels"], embeddings=embeddings)
+    assert str(error.value) == (
+        f"Dictionary {dictionary.dictionary_id} held out whole groups (donors). Give group_key."
+    )
+
+
+def test_a_dictionary_without_a_split_gets_one(pbmc):
+    adata, embeddings, _ = pbmc
+    neurons = NeuronDictionary.fit(embeddings)
+    evaluation = evaluate(adata, None, neurons, label_keys=["bulk_labels"], embeddings=embeddings)
+    assert set(evaluation.measures.dictionary) == {"neurons", "pca", "embedding"}
+
+
+def test_refuses_columns_that_are_no_labels(pbmc):
+    adata, embeddings, dictionary = pbmc
+    with pytest.raises(InputError) as missing:
+        evaluate(adata, None, dictionary, label_keys=["celltype"], embeddings=embeddings)
+    assert str(missing.value) == f"obs has no column 'celltype'; it has {', '.join(adata.obs.columns)}."
+    with pytest.raises(InputError, match=r"has \d+ different values, a label needs 2 to 200"):
+        evaluate(adata, None, dictionary, label_keys=["n_counts"], embeddings=embeddings)
+
+
+def test_refuses_embeddings_of_other_cells(pbmc):
+    adata, embeddings, dictionary = pbmc
+    with pytest.raises(InputError) as error:
+        evaluate(adata[::-1], None, dictionary, label_keys=["bulk_labels"], embeddings=embeddings)
+    assert str(error.value) == (
+        "The embeddings name other cells (700) than adata (700), or in another order. Embed this adata again."
+    )
