@@ -30,7 +30,15 @@ def cells():
 
 def test_counterfactuals_are_the_nearest_admissible_cells(cells):
     activations, embeddings, obs, library = cells
-    pairs = match(activations, embeddings, obs=obs, library_size=library, match_on=["donor"], caliper=0.3)
+    pairs = match(
+        activations,
+        embeddings,
+        obs=obs,
+        library_size=library,
+        match_on=["donor"],
+        caliper=0.3,
+        pairing="nearest",
+    )
     dense, donor = activations.values.toarray(), obs["donor"].to_numpy()
     distance = cdist(embeddings.values.astype(float), embeddings.values.astype(float))
     assert len(pairs) > 100

@@ -1,5 +1,4 @@
 import numpy as np
-import scipy.sparse as sp
 
 from conceptome.counterfactuals.null_pairs import draw_null_pairs
 from conceptome.counterfactuals.search import CellPool
@@ -10,7 +9,7 @@ def draw(n_active=120, n_pairs=40, n_strata=1, library=True, seed=0):
     n_cells = n_active + 200
     pool = CellPool(
         values=rng.normal(size=(n_cells, 3)),
-        active=sp.csr_array((np.arange(n_cells) < n_active)[:, None]),
+        barred=(np.arange(n_cells) < n_active)[:, None],
         stratum=rng.integers(n_strata, size=n_cells),
         log_library=rng.normal(8, 0.5, n_cells) if library else np.full(n_cells, np.nan),
         caliper=None,
@@ -30,7 +29,7 @@ def draw(n_active=120, n_pairs=40, n_strata=1, library=True, seed=0):
 def test_two_distinct_pairs_of_active_cells_for_each_factual():
     pool, factual, _, edited, lent = draw()
     assert len(edited) == 2 * len(factual)
-    assert pool.active.toarray()[np.concatenate([edited, lent]), 0].all()
+    assert pool.barred[np.concatenate([edited, lent]), 0].all()
     assert (edited != lent).all()
     unordered = {frozenset(pair) for pair in zip(edited.tolist(), lent.tolist(), strict=True)}
     assert len(unordered) == len(edited)

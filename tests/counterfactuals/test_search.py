@@ -1,19 +1,18 @@
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from conceptome.counterfactuals import search
-from conceptome.counterfactuals.search import CellPool, nearest_inactive
+from conceptome.counterfactuals.search import CellPool, nearest_admissible
 
 
 def make_pool(seed, *, n_cells=300, d_embed=4, n_concepts=6, n_strata=1, caliper=None, dtype=np.float32):
     rng = np.random.default_rng(seed)
     return CellPool(
         values=(5 + rng.normal(size=(n_cells, d_embed))).astype(dtype),
-        active=sp.csr_array(rng.random((n_cells, n_concepts)) < 0.3),
+        barred=rng.random((n_cells, n_concepts)) < 0.3,
         stratum=rng.integers(n_strata, size=n_cells),
         log_library=rng.normal(8, 0.4, n_cells),
         caliper=caliper,
@@ -21,15 +20,14 @@ def make_pool(seed, *, n_cells=300, d_embed=4, n_concepts=6, n_strata=1, caliper
 
 
 def queries_of(pool):
-    active = pool.active.tocsc()
-    concepts = np.repeat(np.arange(active.shape[1]), np.diff(active.indptr))
-    return active.indices.astype(np.int64), concepts
+    concepts, cells = np.nonzero(pool.barred.T)
+    return cells, concepts
 
 
 def by_brute_force(pool, cells, concepts, n_neighbours):
     values = pool.values.astype(np.float64)
     distance = cdist(values[cells], values)
-    distance[pool.active.toarray().T[concepts]] = np.inf
+    distance[pool.barred.T[concepts]] = np.inf
     distance[pool.stratum[cells][:, None] != pool.stratum] = np.inf
     if pool.caliper is not None:
         distance[np.abs(pool.log_library[cells][:, None] - pool.log_library) > pool.caliper] = np.inf
@@ -46,7 +44,7 @@ def test_equals_brute_force(n_neighbours, n_strata, caliper, dtype, monkeypatch)
     monkeypatch.setattr(search, "QUERY_BLOCK", 50)
     pool = make_pool(1, n_strata=n_strata, caliper=caliper, dtype=dtype)
     cells, concepts = queries_of(pool)
-    found = nearest_inactive(pool, cells, concepts, n_neighbours=n_neighbours)
+    found = nearest_admissible(pool, cells, concepts, n_neighbours=n_neighbours)
     np.testing.assert_array_equal(found, by_brute_force(pool, cells, concepts, n_neighbours))
 
 
@@ -55,7 +53,7 @@ def test_equals_brute_force(n_neighbours, n_strata, caliper, dtype, monkeypatch)
 def test_equals_brute_force_on_small_worlds(seed, n_cells, n_neighbours):
     pool = make_pool(seed, n_cells=n_cells, n_strata=3, caliper=0.5)
     cells, concepts = queries_of(pool)
-    found = nearest_inactive(pool, cells, concepts, n_neighbours=n_neighbours)
+    found = nearest_admissible(pool, cells, concepts, n_neighbours=n_neighbours)
     expected = by_brute_force(pool, cells, concepts, n_neighbours)
     np.testing.assert_array_equal(found[:, : expected.shape[1]], expected)
     assert (found[:, expected.shape[1] :] == -1).all()
@@ -67,19 +65,19 @@ def test_cells_closer_than_float32_can_tell_are_searched_again(monkeypatch):
     values = np.concatenate([rng.normal(0, 1e4, (200, 3)), 1e4 + rng.normal(0, 1e-3, (200, 3))])
     active = np.zeros((400, 1), dtype=bool)
     active[300:] = True
-    pool = CellPool(values, sp.csr_array(active), np.zeros(400, dtype=int), np.full(400, np.nan), None)
+    pool = CellPool(values, active, np.zeros(400, dtype=int), np.full(400, np.nan), None)
     dtypes = []
     original = search._search
     monkeypatch.setattr(search, "_search", lambda *args: dtypes.append(args[-1]) or original(*args))
     cells, concepts = queries_of(pool)
-    found = nearest_inactive(pool, cells, concepts, n_neighbours=1)
+    found = nearest_admissible(pool, cells, concepts, n_neighbours=1)
     np.testing.assert_array_equal(found, by_brute_force(pool, cells, concepts, 1))
     assert dtypes == [np.float32, np.float64]
 
 
 def test_equal_distances_go_to_the_lower_position():
     values = np.zeros((6, 2), dtype=np.float32)
-    active = sp.csr_array(np.array([[True], [False], [False], [True], [False], [False]]))
+    active = np.array([[True], [False], [False], [True], [False], [False]])
     pool = CellPool(values, active, np.zeros(6, dtype=int), np.full(6, np.nan), None)
-    found = nearest_inactive(pool, np.array([3, 0]), np.array([0, 0]), n_neighbours=2)
+    found = nearest_admissible(pool, np.array([3, 0]), np.array([0, 0]), n_neighbours=2)
     np.testing.assert_array_equal(found, [[1, 2], [1, 2]])

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from conceptome.core import Activations, DictionaryMismatchError, Embeddings, InputError
 from conceptome.counterfactuals.search import CellPool
@@ -104,8 +103,9 @@ def obs_codes(
 
 def cell_pool(
     activations: Activations,
-    embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
+    values: Float[np.ndarray, "cells d_embed"],
     *,
+    barred: Bool[np.ndarray, "cells concepts"],
     match_codes: Mapping[str, Int[np.ndarray, " cells"]],
     library_size: Float[np.ndarray, " cells"] | None,
     caliper: float | None,
@@ -116,8 +116,10 @@ def cell_pool(
     ----------
     activations
         Activations of all cells.
-    embeddings
+    values
         Embeddings of the same cells.
+    barred
+        Which cells may not serve which concept.
     match_codes
         Codes of the columns on which a pair must agree.
     library_size
@@ -135,8 +137,8 @@ def cell_pool(
         If the parts do not fit together.
     """
     return CellPool(
-        values=_values(activations, embeddings),
-        active=sp.csr_array(activations.values > 0),
+        values=values,
+        barred=barred,
         stratum=_stratum(match_codes, len(activations.cell_ids)),
         log_library=_log_library(library_size, len(activations.cell_ids), caliper=caliper),
         caliper=caliper,
@@ -150,9 +152,27 @@ def _check_cells(what: str, index: pd.Index, activations: Activations) -> None:
         raise InputError(msg)
 
 
-def _values(
+def embedded_values(
     activations: Activations, embeddings: Embeddings | Float[np.ndarray, "cells d_embed"]
 ) -> Float[np.ndarray, "cells d_embed"]:
+    """Return the bare embeddings, after a look at whether they are of the same cells as the activations.
+
+    Parameters
+    ----------
+    activations
+        Activations of all cells.
+    embeddings
+        A record or a bare array.
+
+    Returns
+    -------
+    The embeddings, in the encoder's units.
+
+    Raises
+    ------
+    InputError
+        If they are of other cells.
+    """
     if isinstance(embeddings, Embeddings):
         _check_cells("embeddings", embeddings.cell_ids, activations)
         return embeddings.values

@@ -5,21 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from conceptome.core import Activations, Embeddings, Pairs
+from conceptome.core import Activations, Dictionary, Embeddings, Pairs
+from conceptome.counterfactuals.absence import barred_cells
+from conceptome.counterfactuals.assignment import assign_distinct
 from conceptome.counterfactuals.description import Describer, random_distances
-from conceptome.counterfactuals.inputs import cell_pool, check_counts, chosen_concepts, obs_codes
+from conceptome.counterfactuals.inputs import (
+    cell_pool,
+    check_counts,
+    chosen_concepts,
+    embedded_values,
+    obs_codes,
+)
 from conceptome.counterfactuals.null_pairs import PARTNERS, draw_null_pairs
 from conceptome.counterfactuals.sampling import Sampling, draw_factuals
-from conceptome.counterfactuals.search import nearest_inactive
+from conceptome.counterfactuals.search import CellPool, nearest_admissible
 
 logger = logging.getLogger(__name__)
 
+Pairing: TypeAlias = Literal["distinct", "nearest"]
 ActiveCells: TypeAlias = "tuple[Int[np.ndarray, ' active'], Float[np.ndarray, ' active']]"
 
 
@@ -27,6 +36,7 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
     activations: Activations,
     embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
     *,
+    dictionary: Dictionary | None = None,
     obs: pd.DataFrame | None = None,
     library_size: Float[np.ndarray, " cells"] | None = None,
     n_pairs: int = 64,
@@ -35,14 +45,20 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
     describe: Sequence[str] = (),
     caliper: float | None = None,
     sampling: Sampling = "stratified",
+    pairing: Pairing = "distinct",
     min_pairs: int = 8,
     concepts: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Pairs:
-    """Pair cells that activate a concept with their nearest cells that do not.
+    """Pair cells that activate a concept with near cells that do not.
 
-    The nearest cell is found exactly, among all cells in which the concept is inactive and which satisfy
-    `match_on` and `caliper`. Null pairs come along as ``Pairs.null``: for every factual two other active
+    Distances are exact, over all cells in which the concept is inactive and which satisfy `match_on` and
+    `caliper`. Given the `dictionary`, a counterfactual must also lack the concept in its pre-activation: TopK
+    alone silences a concept in cells of the very kind that activates it, wherever k others are stronger, and
+    such near twins differ from their factuals by noise. [Claye25] takes any inactive cell, and the nearest
+    one for each factual; ``dictionary=None, pairing="nearest"`` does the same.
+
+    Null pairs come along as ``Pairs.null``: for every factual two other active
     cells at the distance and |log library ratio| of its counterfactual, in random orientation. Null pairs
     with an even ``pair`` and those with an odd ``pair`` are the two disjoint halves: the first sets the floor
     of an attribution, the second measures how often a gene would be called a driver.
@@ -53,6 +69,9 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
         Activations of all cells.
     embeddings
         Embeddings of the same cells, in the encoder's units.
+    dictionary
+        The dictionary of `activations`: counterfactuals then have a pre-activation of at most 0 and at most
+        the median of the inactive cells.
     obs
         Annotation of the same cells; needed for `match_on` and `describe`.
     library_size
@@ -69,6 +88,9 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
         Largest allowed |difference of natural log library size|.
     sampling
         ``"stratified"`` draws equally from the quintiles of activation, ``"top"`` takes the strongest cells.
+    pairing
+        ``"distinct"``: every counterfactual serves one factual, at the least total distance, so that one odd
+        cell cannot decide a concept. ``"nearest"``: each factual takes its nearest.
     min_pairs
         A concept with fewer factuals that found a counterfactual is not attributable.
     concepts
@@ -92,10 +114,16 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
     chosen = chosen_concepts(activations, concepts)
     codes = obs_codes(obs, activations, [*match_on, *describe])
     match_codes = {name: codes[name] for name in match_on}
-    pool = cell_pool(
-        activations, embeddings, match_codes=match_codes, library_size=library_size, caliper=caliper
-    )
     by_id = np.asarray(activations.cell_ids.argsort(), dtype=np.int64)
+    values = embedded_values(activations, embeddings)
+    pool = cell_pool(
+        activations,
+        values,
+        barred=barred_cells(activations, values, dictionary, by_id),
+        match_codes=match_codes,
+        library_size=library_size,
+        caliper=caliper,
+    )
     describer = Describer(
         activations, pool, codes, random_distances(pool, activations.scale, by_id, seed=seed)
     )
@@ -112,7 +140,7 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
         if k not in reasons
     }
     concept, factual = _flatten(drawn)
-    neighbours = nearest_inactive(pool, factual, concept, n_neighbours=n_counterfactuals)
+    neighbours = _counterfactuals(pool, factual, concept, n_counterfactuals, pairing)
     found = neighbours[:, 0] >= 0
     dropped = {k: int((~found[concept == k]).sum()) for k in drawn}
     for k, cells in drawn.items():
@@ -122,7 +150,7 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
     usable = found & ~np.isin(concept, list(reasons))
     real = _real_pairs(describer, concept[usable], factual[usable], neighbours[usable])
     null = _null_pairs(describer, real, active, min_pairs=min_pairs, seed=seed)
-    logger.info(
+    logger.debug(
         "paired %d concepts (%d pairs, %d null pairs); %d concepts are not attributable",
         len(drawn) - len(reasons.keys() & drawn.keys()),
         len(real),
@@ -135,6 +163,26 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
         n_dropped={k: n for k, n in dropped.items() if n},
         null=null,
     )
+
+
+def _counterfactuals(
+    pool: CellPool,
+    factual: Int[np.ndarray, " factuals"],
+    concept: Int[np.ndarray, " factuals"],
+    n_counterfactuals: int,
+    pairing: Pairing,
+) -> Int[np.ndarray, "factuals n_counterfactuals"]:
+    if pairing == "nearest":
+        return nearest_admissible(pool, factual, concept, n_neighbours=n_counterfactuals)
+    most = int(np.bincount(concept).max(initial=0)) * n_counterfactuals
+    candidates = nearest_admissible(pool, factual, concept, n_neighbours=max(most, 1))
+    chosen = np.full((len(factual), n_counterfactuals), -1, dtype=np.int64)
+    for k in np.unique(concept):
+        rows = np.flatnonzero(concept == k)
+        chosen[rows] = assign_distinct(
+            pool, factual[rows], candidates[rows], n_counterfactuals=n_counterfactuals
+        )
+    return chosen
 
 
 def _active_cells(

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from conceptome.core import Csr
-
 CELL_BLOCK = 4096
 QUERY_BLOCK = 1024
 CENTRE_CELLS = 10_000
@@ -26,8 +24,8 @@ class CellPool:
     """The cells to choose from and what makes one of them admissible."""
 
     values: Float[np.ndarray, "cells d_embed"]
-    active: Csr
-    """Boolean, cells x concepts."""
+    barred: Bool[np.ndarray, "cells concepts"]
+    """Which cells may not be a counterfactual for which concept."""
     stratum: Int[np.ndarray, " cells"]
     """Both cells of a pair lie in the same stratum."""
     log_library: Float[np.ndarray, " cells"]
@@ -53,14 +51,14 @@ class _Queries:
         return _Queries(self.cells[chosen], self.concepts[chosen], self.n_neighbours)
 
 
-def nearest_inactive(
+def nearest_admissible(
     pool: CellPool,
     cells: Int[np.ndarray, " queries"],
     concepts: Int[np.ndarray, " queries"],
     *,
     n_neighbours: int,
 ) -> Int[np.ndarray, "queries n_neighbours"]:
-    """Find for each query its nearest admissible cells in which the query's concept is inactive.
+    """Find for each query the nearest cells that are admissible for its concept.
 
     Parameters
     ----------
@@ -148,11 +146,9 @@ def _forbid(
     queries: _Queries,
 ) -> None:
     """Set the score of inadmissible cells to infinity, in place."""
-    active = pool.active[block].tocsc()
     concepts, starts = np.unique(queries.concepts, return_index=True)
     for concept, start, stop in zip(concepts, starts, [*starts[1:], len(score)], strict=True):
-        rows = active.indices[active.indptr[concept] : active.indptr[concept + 1]]
-        score[start:stop, rows] = np.inf
+        score[start:stop, pool.barred[block, concept]] = np.inf
     if pool.caliper is not None:
         gap = pool.log_library[queries.cells][:, None] - pool.log_library[block][None, :]
         score[np.abs(gap) > pool.caliper] = np.inf

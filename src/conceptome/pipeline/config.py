@@ -59,6 +59,10 @@ class RunConfig:
     """Largest allowed |log ratio| of library sizes within a pair."""
     sampling: Literal["stratified", "top"] = "stratified"
     """Draw factuals evenly over activation quintiles, or take the strongest."""
+    contrast: Literal["absent", "inactive"] = "absent"
+    """Counterfactuals lack the concept in their pre-activation too, or are merely inactive [Claye25]."""
+    pairing: Literal["distinct", "nearest"] = "distinct"
+    """Every counterfactual serves one factual, or each factual takes its nearest [Claye25]."""
     min_pairs: int = 8
     """Concepts with fewer pairs are reported as not attributable."""
     intervention: Literal["substitute", "mask"] = "substitute"

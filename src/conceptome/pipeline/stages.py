@@ -80,6 +80,7 @@ def match(run: Run, folder: Path) -> Facts:
     pairs = counterfactuals.match(
         run.activations,
         run.embeddings,
+        dictionary=run.dictionary if config.contrast == "absent" else None,
         obs=run.adata.obs,
         library_size=data.library_size(run.adata),
         n_pairs=config.n_pairs,
@@ -88,6 +89,7 @@ def match(run: Run, folder: Path) -> Facts:
         describe=tuple(name for name in config.label_key if name not in config.match_on),
         caliper=config.caliper,
         sampling=config.sampling,
+        pairing=config.pairing,
         min_pairs=config.min_pairs,
         seed=config.seed,
     )
@@ -272,15 +274,23 @@ def _facts(run: Run) -> dict[str, str | int | float]:
     }
 
 
+MATCHING = (
+    "n_pairs",
+    "n_counterfactuals",
+    "match_on",
+    "caliper",
+    "sampling",
+    "contrast",
+    "pairing",
+    "min_pairs",
+    "label_key",
+    "seed",
+)
+
 STAGES = (
     Stage("embed", (), ("encoder", "batch_key", "layer", "seed", "device"), embed),
     Stage("train", ("embed",), ("n_concepts", "k", "donor_key", "seed", "device"), train),
-    Stage(
-        "match",
-        ("train",),
-        ("n_pairs", "n_counterfactuals", "match_on", "caliper", "sampling", "min_pairs", "label_key", "seed"),
-        match,
-    ),
+    Stage("match", ("train",), MATCHING, match),
     Stage("attribute", ("match",), ("intervention", "aggregate", "seed"), attribute),
     Stage("compare", ("train",), (), compare),
     Stage(

@@ -63,8 +63,8 @@ def _best_labels(activations: Activations, labels: pd.DataFrame, *, seed: int) -
     """Pick for each concept the label, of any column, that it separates best."""
     frames = []
     for key in labels.columns:
-        frame = evaluation.label_concepts(activations, labels[key], seed=seed)
-        frames.append(frame[["concept", "best_label", "best_label_f1"]].assign(best_label_key=key))
+        frame = evaluation.label_concepts(activations, labels[key], seed=seed).reset_index()
+        frames.append(frame[frame["best_label"] != ""].assign(best_label_key=key))
     if not frames:
         return pd.DataFrame(columns=["concept", "best_label_key", "best_label", "best_label_f1"])
     by = ["concept", "best_label_f1"]

@@ -57,6 +57,7 @@ def attribute(
     pairs = counterfactuals.match(
         activations,
         embeddings_of(adata),
+        dictionary=dictionary,
         obs=adata.obs,
         library_size=data.library_size(adata),
         n_pairs=n_pairs,

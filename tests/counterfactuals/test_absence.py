@@ -1,0 +1,60 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import conceptome as cm
+from conceptome.core import Activations, DictionaryMismatchError
+from conceptome.counterfactuals.absence import barred_cells
+
+
+@pytest.fixture(scope="module")
+def encoded():
+    embeddings = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
+    dictionary = cm.dictionaries.train(
+        embeddings, cm.dictionaries.TopK(n_concepts=24, k=2, max_epochs=20), seed=0, progress=False
+    )
+    ids = pd.Index([f"cell{i}" for i in range(400)])
+    return embeddings, dictionary, Activations(dictionary.encode(embeddings), ids, dictionary.dictionary_id)
+
+
+def test_without_a_dictionary_only_active_cells_are_barred(encoded):
+    embeddings, _, activations = encoded
+    barred = barred_cells(activations, embeddings, None, np.arange(400))
+    np.testing.assert_array_equal(barred, activations.values.toarray() > 0)
+
+
+def test_with_one_the_pre_activation_must_be_low_too(encoded):
+    embeddings, dictionary, activations = encoded
+    barred = barred_cells(activations, embeddings, dictionary, np.arange(400))
+    pre, active = dictionary.preactivations(embeddings), activations.values.toarray() > 0
+    evicted = (pre > 0) & ~active
+    assert evicted.sum() > 100, "the case that matters must occur"
+    for k in range(24):
+        inactive = pre[~active[:, k], k]
+        expected = active[:, k] | (pre[:, k] > min(0.0, np.median(inactive)))
+        assert (barred[:, k] != expected).sum() <= 1  # the median itself may round either way
+        assert barred[evicted[:, k], k].all()
+
+
+def test_match_pairs_with_cells_that_lack_the_concept(encoded):
+    embeddings, dictionary, activations = encoded
+    pairs = cm.counterfactuals.match(activations, embeddings, dictionary=dictionary, n_pairs=16, seed=0)
+    pre = dictionary.preactivations(embeddings)
+    assert (pre[pairs.counterfactual, pairs.concept] <= 0).all()
+    for k in np.unique(pairs.concept):
+        used = pairs.counterfactual[pairs.concept == k]
+        assert len(np.unique(used)) == len(used)
+    plain = cm.counterfactuals.match(activations, embeddings, n_pairs=16, pairing="nearest", seed=0)
+    assert (pre[plain.counterfactual, plain.concept] > 0).any()
+    assert plain.distance.mean() < pairs.distance.mean()
+
+
+def test_another_dictionary_is_refused(encoded):
+    embeddings, dictionary, activations = encoded
+    other = cm.dictionaries.NeuronDictionary.fit(embeddings)
+    with pytest.raises(DictionaryMismatchError) as error:
+        barred_cells(activations, embeddings, other, np.arange(400))
+    assert str(error.value) == (
+        f"the activations belong to dictionary {dictionary.dictionary_id}, not to {other.dictionary_id}. "
+        "Pass the dictionary that encoded them."
+    )
