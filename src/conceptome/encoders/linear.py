@@ -17,7 +17,7 @@ from conceptome.data import align
 from conceptome.encoders.cells import CellEdits, edits_by_cell, require_counts, to_model_genes
 from conceptome.encoders.linear_fit import LinearOptions, fit_linear
 from conceptome.encoders.normalise import recount
-from conceptome.encoders.storage import load_folder, require_shapes, save_folder
+from conceptome.encoders.storage import load_folder, reading_settings, require_shapes, save_folder
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -135,12 +135,12 @@ class LinearEncoder:
             If the folder is incomplete, damaged or of another encoder.
         """
         config, arrays = load_folder(path, cls.name)
-        options = LinearOptions(**config["options"])
-        shape = (options.n_components, len(config["genes"]))
+        with reading_settings(path):
+            options = LinearOptions(**config["options"])
+            genes = pd.Index(config["genes"], dtype=object)
+        shape = (options.n_components, len(genes))
         require_shapes(path, arrays, {"weights": shape, "bias": shape[:1]})
-        return cls(
-            arrays["weights"], arrays["bias"], pd.Index(config["genes"], dtype=object), options=options
-        )
+        return cls(arrays["weights"], arrays["bias"], genes, options=options)
 
     def save(self, path: Path | str) -> None:
         """Write ``config.json`` and ``weights.safetensors`` into a folder."""

@@ -108,7 +108,7 @@ def _scaled(
 def _require_total(totals: Float[np.ndarray, " rows"], names: Names, what: str) -> None:
     empty = names[totals <= 0].unique()
     if len(empty):
-        msg = f"{len(empty)} cells {what}: {some(empty)}. Leave them out: CP10k is not defined for them."
+        msg = f"{len(empty)} cells {what}: {some(empty)}. Leave them out: they cannot be scaled."
         raise InputError(msg)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from conceptome.core import Encoder, InputError
 from conceptome.encoders.linear_fit import LinearOptions
+from conceptome.encoders.precomputed import PrecomputedEncoder
 from conceptome.encoders.scvi_fit import ScviOptions
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ def load(name: str, path: Path | str) -> Encoder:
     name
         ``"linear"``, ``"scvi"``, ``"obsm"`` or an encoder of another package.
     path
-        Where it is: a folder that ``save`` wrote, for ``"scvi"`` also one that scvi-tools wrote, for
-        ``"obsm"`` the key.
+        Folder that ``save`` wrote; for ``"scvi"`` also one that scvi-tools wrote.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def from_spec(
     ----------
     spec
         ``NAME`` fits an encoder to `adata`, ``NAME:PATH`` loads one: ``scvi``, ``linear``, ``scvi:DIR``,
-        ``linear:DIR``, ``obsm:KEY``.
+        ``linear:DIR``. ``obsm:KEY`` takes the embedding that the data hold under that key.
     adata
         Cells to fit to.
     batch_key, seed, device, options
@@ -130,7 +130,7 @@ def from_spec(
     if not path:
         msg = f"The encoder {spec!r} ends after the colon. Write {name}:PATH to load it, or {name} to fit it."
         raise InputError(msg)
-    return load(name, path)
+    return PrecomputedEncoder(path) if name == "obsm" else load(name, path)
 
 
 def _find(name: str) -> Any:  # noqa: ANN401  (a class known only at run time)

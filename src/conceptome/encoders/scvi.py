@@ -19,7 +19,7 @@ from conceptome.encoders.checkpoint import read_torch_zip
 from conceptome.encoders.scvi_architecture import ScviArchitecture
 from conceptome.encoders.scvi_fit import ScviOptions, fit_scvi
 from conceptome.encoders.scvi_network import ScviNetwork, expected_shapes
-from conceptome.encoders.storage import CONFIG, load_folder, require_shapes, save_folder
+from conceptome.encoders.storage import CONFIG, load_folder, reading_settings, require_shapes, save_folder
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -132,7 +132,8 @@ class ScviEncoder:
         path = Path(path)
         if (path / CONFIG).is_file():
             config, state = load_folder(path, cls.name)
-            architecture = ScviArchitecture.from_config(config["architecture"])
+            with reading_settings(path):
+                architecture = ScviArchitecture.from_config(config["architecture"])
         else:
             architecture, state = _read_scvi_tools(path)
         require_shapes(path, state, expected_shapes(architecture))

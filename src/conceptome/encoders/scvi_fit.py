@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import random
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -87,13 +90,12 @@ def fit_scvi(
     MissingExtraError
         If scvi-tools is not installed.
     """
-    scvi = require_extra("scvi", "scvi")
     if device not in ACCELERATORS:
         msg = f"Unknown device {device!r}. Use one of {some(ACCELERATORS)}."
         raise InputError(msg)
     cells = _training_cells(adata, batch_key)
     epochs = options.epochs(cells.n_obs)
-    with _quiet(), _seeded(scvi, seed):
+    with _quiet(), _interruptible(), _seeded(seed) as scvi:
         scvi.model.SCVI.setup_anndata(cells, batch_key=batch_key)
         model = scvi.model.SCVI(
             cells,
@@ -129,9 +131,7 @@ def _training_cells(adata: AnnData, batch_key: str | None) -> AnnData:
     from anndata import AnnData
 
     if adata.n_obs < MIN_CELLS:
-        msg = (
-            f"Fitting scVI needs at least {MIN_CELLS} cells, found {adata.n_obs}. Load a fitted one instead."
-        )
+        msg = f"Fitting scVI needs at least {MIN_CELLS} cells, found {adata.n_obs}. Load a fitted one."
         raise InputError(msg)
     if batch_key is not None and batch_key not in adata.obs:
         near = did_you_mean(batch_key, list(adata.obs.columns))
@@ -151,19 +151,36 @@ def _training_cells(adata: AnnData, batch_key: str | None) -> AnnData:
 
 
 @contextmanager
-def _seeded(scvi: Any, seed: int) -> Iterator[None]:  # noqa: ANN401  (a module)
-    """Seed scvi-tools, and put the global random states back."""
+def _seeded(seed: int) -> Iterator[ModuleType]:
+    """Import and seed scvi-tools, and put the global random states back."""
     import torch
 
-    states = random.getstate(), np.random.get_state(), scvi.settings.seed
+    python, numpy = random.getstate(), np.random.get_state()  # the import itself draws numbers
     with torch.random.fork_rng():
-        scvi.settings.seed = seed
         try:
-            yield
+            scvi = require_extra("scvi", "scvi")
+            before = scvi.settings.seed
+            scvi.settings.seed = seed
+            try:
+                yield scvi
+            finally:
+                scvi.settings.seed = before
         finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            scvi.settings.seed = states[2]
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C through: lightning turns it into an exit and ignores further ones."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stopped:
+        raise KeyboardInterrupt from stopped
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager
@@ -172,7 +189,7 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # not by logger: lightning resets its own levels when it is imported
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):  # the progress bar goes to stdout
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,30 @@ def load_folder(path: Path | str, encoder: str) -> tuple[dict[str, Any], dict[st
         msg = f"{folder / CONFIG} says {found}, expected encoder {encoder!r} in format {FORMAT}."
         raise CheckpointError(msg)
     return config, weights
+
+
+@contextmanager
+def reading_settings(path: Path | str) -> Iterator[None]:
+    """Turn what goes wrong while settings are read into an error that names the file.
+
+    Parameters
+    ----------
+    path
+        Folder that `load_folder` read.
+
+    Raises
+    ------
+    CheckpointError
+        If a setting is missing, unknown or of the wrong kind.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        msg = (
+            f"{Path(path) / CONFIG} does not hold the settings of this encoder "
+            f"({type(error).__name__}: {error}). Save the encoder again with this version."
+        )
+        raise CheckpointError(msg) from error
 
 
 def require_shapes(

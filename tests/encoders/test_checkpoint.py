@@ -1,0 +1,153 @@
+import pickle
+import zipfile
+from collections import OrderedDict, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from conceptome.core import CheckpointError
+from conceptome.encoders.checkpoint import read_torch_zip
+
+
+def saved(obj, path):
+    torch.save(obj, path)
+    return path
+
+
+class RunsOnLoad:
+    def __init__(self, mark: Path, call):
+        self.mark, self.call = mark, call
+
+    def __reduce__(self):
+        return self.call, (str(self.mark),) if self.call is not eval else (f"open({str(self.mark)!r}, 'w')",)
+
+
+def test_reads_what_torch_reads(tmp_path):
+    rng = np.random.default_rng(0)
+    dtypes = [torch.float32, torch.float64, torch.float16, torch.int64, torch.int32, torch.uint8, torch.bool]
+    tensors = {str(dtype): torch.from_numpy(rng.integers(0, 2, (3, 4))).to(dtype) for dtype in dtypes}
+    tensors |= {
+        "transposed": torch.randn(3, 4).T,
+        "slice": torch.arange(10)[2:8:3],
+        "scalar": torch.tensor(3.5),
+    }
+    found = read_torch_zip(saved(OrderedDict(tensors), tmp_path / "model.pt"))
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(found[name], tensor.numpy())
+        assert found[name].dtype == tensor.numpy().dtype
+
+
+def test_reads_arrays_and_plain_containers(tmp_path):
+    nested = defaultdict(dict)
+    nested["key"]["list"] = [1, 2.5, None, True, "text", (b"", b"bytes")]
+    arrays = {
+        "object": np.array(["a", None, 3], dtype=object),
+        "text": np.array(["ab", "c"]),
+        "number": np.arange(6.0).reshape(2, 3),
+        "fortran": np.asfortranarray(np.arange(6).reshape(2, 3)),
+        "empty": np.zeros(0),
+    }
+    found = read_torch_zip(
+        saved({**arrays, "nested": nested, "scalar": np.float64(2.5)}, tmp_path / "model.pt")
+    )
+    assert found["nested"] == nested
+    assert found["scalar"] == 2.5
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+
+
+def test_passes_over_tables(tmp_path):
+    history = {"elbo": pd.DataFrame({"elbo": [1.0, 2.0]}, index=pd.RangeIndex(2, name="epoch"))}
+    found = read_torch_zip(saved({"history": history, "kept": 1}, tmp_path / "model.pt"))
+    assert found["kept"] == 1
+    assert type(found["history"]["elbo"]).__name__ == "Placeholder"
+
+
+@pytest.mark.parametrize("call", [eval, Path.touch, torch.load, np.load], ids=lambda call: call.__name__)
+def test_refuses_programs_and_does_not_run_them(tmp_path, call):
+    mark = tmp_path / "mark"
+    path = saved({"weights": torch.zeros(2), "hostile": RunsOnLoad(mark, call)}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"could run code\. Nothing was run") as caught:
+        read_torch_zip(path)
+    assert call.__name__ in str(caught.value) or "getattr" in str(caught.value)
+    assert not mark.exists()
+
+
+def test_the_hostile_file_is_hostile(tmp_path):
+    mark = tmp_path / "mark"
+    path = saved({"hostile": RunsOnLoad(mark, eval)}, tmp_path / "model.pt")
+    torch.load(path, weights_only=False)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"cos\nsystem\n(Vtouch {mark}\ntR.",
+        b"cbuiltins\nexec\n(Vopen('{mark}', 'w')\ntR.",
+        b"cnumpy\nload\n(V{mark}\ntR.",
+        b"ctorch\nload\n(V{mark}\ntR.",
+        b"ccollections\nOrderedDict.fromkeys.__self__\n.",
+        b"ctorch._utils\n_rebuild_tensor_v2.__globals__\n.",
+        b"cpandas\nread_pickle\n(V{mark}\ntR.",
+    ],
+)
+def test_no_handwritten_pickle_reaches_anything(tmp_path, program):
+    mark = tmp_path / "mark"
+    path = tmp_path / "model.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/data.pkl", program.replace(b"{mark}", str(mark).encode()))
+    try:
+        found = read_torch_zip(path)
+    except CheckpointError:
+        found = None
+    assert found is None or type(found).__name__ == "Placeholder"
+    assert not mark.exists()
+
+
+def test_one_file_cannot_change_the_reader_for_the_next(tmp_path):
+    path = tmp_path / "model.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        # BUILD with a state for attributes: tries to set Placeholder.poison = 1
+        archive.writestr("model/data.pkl", b"cpandas\nFrame\n(N(dVpoison\nI1\nstb.")
+    with pytest.raises(CheckpointError):
+        read_torch_zip(path)
+    history = pd.DataFrame({"a": [1]})
+    found = read_torch_zip(saved({"history": history}, tmp_path / "good.pt"))
+    assert not hasattr(found["history"], "poison")
+
+
+def test_refuses_a_tensor_larger_than_its_numbers(tmp_path):
+    tensor = torch.zeros(1).expand(1_000_000_000)
+    with pytest.raises(CheckpointError, match="a tensor of shape"):
+        read_torch_zip(saved({"bomb": tensor}, tmp_path / "model.pt"))
+
+
+def test_refuses_compressed_entries(tmp_path):
+    path = tmp_path / "model.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/data.pkl", pickle.dumps({"a": 1}, protocol=2))
+    with pytest.raises(CheckpointError, match=r"is compressed, which torch\.save never does"):
+        read_torch_zip(path)
+
+
+def test_refuses_the_format_before_zip(tmp_path):
+    torch.save({"a": torch.zeros(2)}, tmp_path / "model.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError) as caught:
+        read_torch_zip(tmp_path / "model.pt")
+    assert str(caught.value) == (
+        f"{tmp_path / 'model.pt'} cannot be read (BadZipFile: File is not a zip file). It is damaged, cut "
+        "short, or not in the zip format of torch.save. Copy or save it again."
+    )
+
+
+def test_refuses_a_path_that_is_not_there(tmp_path):
+    with pytest.raises(CheckpointError) as caught:
+        read_torch_zip(tmp_path / "model.pt")
+    message = f"There is no file {tmp_path / 'model.pt'}. Give the file or folder that was saved."
+    assert str(caught.value) == message
