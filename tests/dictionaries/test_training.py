@@ -114,7 +114,8 @@ def test_defaults_follow_the_data(d_embed, n_train, k, n_concepts):
     options = TopK().resolve(d_embed=d_embed, n_train=n_train)
     assert (options.k, options.n_concepts) == (k, n_concepts)
     assert options.dead_after == 5 * n_train
-    assert None not in options.to_dict().values()
+    assert options.max_epochs == (200 if n_train == 100_000 else 1000)
+    assert options.patience == (20 if n_train == 100_000 else 30)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,6 +114,19 @@ def test_a_dictionary_without_a_split_gets_one(pbmc):
     neurons = NeuronDictionary.fit(embeddings)
     evaluation = evaluate(adata, None, neurons, label_keys=["bulk_labels"], embeddings=embeddings)
     assert set(evaluation.measures.dictionary) == {"neurons", "pca", "embedding"}
+
+
+def test_rare_labels_are_named(pbmc, caplog):
+    adata, embeddings, dictionary = pbmc
+    labels = np.where(np.arange(700) < 4, "rare", adata.obs["bulk_labels"].astype(str))
+    with caplog.at_level(logging.WARNING):
+        evaluation = evaluate(
+            AnnData(obs=adata.obs.assign(label=labels)), None, dictionary,
+            label_keys=["label"], embeddings=embeddings,
+        )  # fmt: skip
+    assert "obs['label']: too few cells to score" in caplog.text
+    assert caplog.text.count("rare") == 1
+    assert np.isnan(value(evaluation, "topk", "best_f1", "rare"))
 
 
 def test_refuses_columns_that_are_no_labels(pbmc):

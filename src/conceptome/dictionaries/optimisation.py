@@ -11,11 +11,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from conceptome.dictionaries.autoencoder import TopKAutoencoder, strongest
-from conceptome.dictionaries.options import TopK
+from conceptome.dictionaries.options import TopKRecipe
 
 LR_DROPS = 2
 LR_FACTOR = 0.2
-REVIVED_NORM = 0.5
+REVIVED_NORM = 0.5  # of a living concept's encoder; longer ones push others out and die again
+REVIVAL_CELLS = 16_384
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 def optimise(
     learned: Float[np.ndarray, "cells d_embed"],
     validation: Float[np.ndarray, "validation_cells d_embed"],
-    options: TopK,
+    recipe: TopKRecipe,
     *,
     seed: int,
     device: str,
@@ -37,7 +38,7 @@ def optimise(
         Scaled cells to learn from, float32.
     validation
         Scaled cells that decide when the learning rate falls and which epoch is kept.
-    options
+    recipe
         Resolved options.
     seed
         Decides the initialisation and the order of cells.
@@ -54,11 +55,11 @@ def optimise(
         Per epoch: ``fvu`` and ``l0`` on validation cells, ``dead`` share, ``lr``.
     """
     generator = torch.Generator().manual_seed(seed)
-    run = _Run(torch.from_numpy(learned).to(device), options, generator)
+    run = _Run(torch.from_numpy(learned).to(device), recipe, generator)
     cells = torch.from_numpy(validation).to(device)
     best, best_fvu, stale, drops = run.maps(), float("inf"), 0, 0
     log = []
-    bar = tqdm(range(options.max_epochs), desc="Dictionary", unit="epoch", disable=None if progress else True)
+    bar = tqdm(range(recipe.max_epochs), desc="Dictionary", unit="epoch", disable=None if progress else True)
     for _ in bar:
         run.epoch(revive=drops < LR_DROPS)
         state = run.measure(cells)
@@ -67,7 +68,7 @@ def optimise(
         stale += 1
         if state["fvu"] < best_fvu:
             best, best_fvu, stale = run.maps(), state["fvu"], 0
-        if stale >= options.patience:
+        if stale >= recipe.patience:
             drops += 1
             if drops > LR_DROPS:
                 break
@@ -80,22 +81,22 @@ def optimise(
 class _Run:
     """An autoencoder, its optimiser and how long each concept has been silent."""
 
-    def __init__(self, cells: Tensor, options: TopK, generator: torch.Generator) -> None:
-        self.cells, self.options, self.generator = cells, options, generator
+    def __init__(self, cells: Tensor, recipe: TopKRecipe, generator: torch.Generator) -> None:
+        self.cells, self.recipe, self.generator = cells, recipe, generator
         self.b_dec = geometric_median(cells)
-        rows = torch.randint(len(cells), (int(options.n_concepts or 0),), generator=generator)
+        rows = torch.randint(len(cells), (recipe.n_concepts,), generator=generator)
         directions = cells[rows.to(cells.device)] - self.b_dec
-        self.model = TopKAutoencoder(directions, self.b_dec, int(options.k or 0))
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=options.lr)
+        self.model = TopKAutoencoder(directions, self.b_dec, recipe.k)
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=recipe.lr)
         self.silent = torch.zeros(len(directions), device=cells.device)
         self.variance = (cells - cells.mean(0)).square().sum(1).mean()
 
     def epoch(self, *, revive: bool) -> None:
         """Pass once over the cells, then re-initialise dead concepts."""
         order = torch.randperm(len(self.cells), generator=self.generator).to(self.cells.device)
-        for rows in torch.split(order, int(self.options.batch_size or 0)):
+        for rows in torch.split(order, self.recipe.batch_size):
             self._step(self.cells[rows])
-        dead = self.silent > int(self.options.dead_after or 0)
+        dead = self.silent > self.recipe.dead_after
         if revive and dead.any():
             self._revive(dead)
 
@@ -103,9 +104,9 @@ class _Run:
         x_hat, activations, pre = self.model(x)
         residual = x - x_hat
         loss = residual.square().sum(1).mean() / self.variance
-        dead = self.silent > int(self.options.dead_after or 0)
-        if self.options.aux_weight and dead.any():
-            loss = loss + self.options.aux_weight * self._auxiliary(residual.detach(), pre, dead)
+        dead = self.silent > self.recipe.dead_after
+        if self.recipe.aux_weight and dead.any():
+            loss = loss + self.recipe.aux_weight * self._auxiliary(residual.detach(), pre, dead)
         self.optimiser.zero_grad()
         loss.backward()
         self.model.project_gradient()
@@ -115,7 +116,7 @@ class _Run:
         self.silent[(activations > 0).any(0)] = 0
 
     def _auxiliary(self, residual: Tensor, pre: Tensor, dead: Tensor) -> Tensor:
-        k_aux = min(int(self.options.k_aux or 0), int(dead.sum()))
+        k_aux = min(self.recipe.k_aux, int(dead.sum()))
         rebuilt = strongest(pre.masked_fill(~dead, -torch.inf), k_aux) @ self.model.directions
         return (residual - rebuilt).square().sum() / residual.square().sum()
 
@@ -127,7 +128,9 @@ class _Run:
         again and again, and concepts that share them die again.
         """
         model = self.model
-        residual = self.cells - model(self.cells)[0]
+        candidates = torch.randperm(len(self.cells), generator=self.generator)[:REVIVAL_CELLS]
+        cells = self.cells[candidates.to(self.cells.device)]
+        residual = cells - model(cells)[0]
         weight = residual.norm(dim=1).cpu()
         rows = torch.multinomial(weight, int(dead.sum()), replacement=True, generator=self.generator)
         directions = torch.nn.functional.normalize(residual[rows.to(residual.device)], dim=1)
@@ -159,7 +162,7 @@ class _Run:
         return {
             "fvu": float((x - x_hat).square().sum() / (x - centre).square().sum()),
             "l0": float((activations > 0).sum(1).float().mean()),
-            "dead": float((self.silent > int(self.options.dead_after or 0)).float().mean()),
+            "dead": float((self.silent > self.recipe.dead_after).float().mean()),
             "lr": self.optimiser.param_groups[0]["lr"],
         }
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from conceptome.core import InputError
+
+SEEN_CELLS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,9 @@ class TopK:
     """Concepts in the dictionary. None = min(512, 8 d_embed, n_train / 10), at least 2 k."""
     k: int | None = None
     """Most concepts that a cell may activate. None = d_embed / 2, between 2 and 16."""
-    max_epochs: int = 1000
-    """Passes over the training cells at most; training ends earlier when validation cells stop improving."""
+    max_epochs: int | None = None
+    """Passes over the training cells at most; training ends earlier when validation cells stop improving.
+    None = 20 million cells in all, between 20 and 1,000 passes."""
     batch_size: int | None = None
     """Cells per step. None = n_train / 8, between 64 and 1,024."""
     lr: float = 3e-3
@@ -28,10 +30,11 @@ class TopK:
     """Dead concepts that reconstruct the residual of a cell. None = d_embed / 2."""
     aux_weight: float = 1 / 32
     """Weight of that reconstruction in the loss; 0 turns it off."""
-    patience: int = 30
-    """Epochs without improvement on validation cells before the learning rate falls."""
+    patience: int | None = None
+    """Epochs without improvement on validation cells before the learning rate falls. None = a tenth of
+    `max_epochs`, between 2 and 30."""
     validation_fraction: float = 0.1
-    """Share of the training cells that choose the epoch and are not learned from."""
+    """Share of the training cells, at most 20,000, that choose the epoch and are not learned from."""
     heldout_fraction: float = 0.1
     """Share of cells, or of groups, that training never sees and fidelity is reported on."""
 
@@ -53,14 +56,10 @@ class TopK:
                 "expected lr > 0 and aux_weight >= 0."
             )
             raise InputError(msg)
-        if self.n_concepts is not None and self.k is not None and self.k > self.n_concepts:
-            msg = (
-                f"k is {self.k}, expected 1 to n_concepts = {self.n_concepts}. "
-                "Choose a smaller k or more concepts."
-            )
-            raise InputError(msg)
+        if self.n_concepts is not None and self.k is not None:
+            _require_k(self.k, self.n_concepts)
 
-    def resolve(self, *, d_embed: int, n_train: int) -> TopK:
+    def resolve(self, *, d_embed: int, n_train: int) -> TopKRecipe:
         """Fill in what depends on the data.
 
         Parameters
@@ -72,23 +71,46 @@ class TopK:
 
         Returns
         -------
-        Options without None.
+        The options with every default in place.
 
         Raises
         ------
         InputError
-            If the k that results is larger than `n_concepts`.
+            If the default k is larger than the `n_concepts` asked for.
         """
         k = self.k or max(2, min(16, d_embed // 2))
-        return replace(
-            self,
+        n_concepts = self.n_concepts or max(2 * k, min(512, 8 * d_embed, n_train // 10))
+        _require_k(k, n_concepts)
+        max_epochs = self.max_epochs or max(20, min(1000, SEEN_CELLS // n_train))
+        return TopKRecipe(
+            n_concepts=n_concepts,
             k=k,
-            n_concepts=self.n_concepts or max(2 * k, min(512, 8 * d_embed, n_train // 10)),
+            max_epochs=max_epochs,
             batch_size=self.batch_size or min(1024, max(64, n_train // 8)),
+            lr=self.lr,
             dead_after=self.dead_after or 5 * n_train,
             k_aux=self.k_aux or max(1, d_embed // 2),
+            aux_weight=self.aux_weight,
+            patience=self.patience or max(2, min(30, max_epochs // 10)),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the options as plain data."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class TopKRecipe:
+    """The options of `TopK` that the optimisation reads, with every default in place."""
+
+    n_concepts: int
+    k: int
+    max_epochs: int
+    batch_size: int
+    lr: float
+    dead_after: int
+    k_aux: int
+    aux_weight: float
+    patience: int
+
+
+def _require_k(k: int, n_concepts: int) -> None:
+    if k > n_concepts:
+        msg = f"k is {k}, expected 1 to n_concepts = {n_concepts}. Choose a smaller k or more concepts."
+        raise InputError(msg)

@@ -34,7 +34,8 @@ def write_folder(path: Path | str, config: Mapping[str, Any], arrays: Mapping[st
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in config.items())
+    (folder / CONFIG).write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
 
 
 def read_config(path: Path | str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from conceptome.dictionaries.scaling import center_and_scale
 from conceptome.dictionaries.topk import TopKDictionary
 
 MIN_CELLS = 50
+MAX_VALIDATION_CELLS = 20_000
 
 logger = logging.getLogger(__name__)
 
@@ -74,20 +76,20 @@ def train(
     learned, validation = _split_rows(~heldout, fraction=asked.validation_fraction, seed=seed)
     mean, scale = center_and_scale(values[~heldout])
     scaled = ((values - mean) * scale).astype(np.float32)
-    resolved = asked.resolve(d_embed=values.shape[1], n_train=len(learned))
+    recipe = asked.resolve(d_embed=values.shape[1], n_train=len(learned))
     maps, log = optimise(
-        scaled[learned], scaled[validation], resolved, seed=seed, device=device, progress=progress
+        scaled[learned], scaled[validation], recipe, seed=seed, device=device, progress=progress
     )
     dictionary = TopKDictionary(
         Weights(**maps, mean=mean.astype(np.float32)),
-        k=int(resolved.k or 0),
+        k=recipe.k,
         scale=scale,
         encoder_id=embeddings.encoder_id if isinstance(embeddings, Embeddings) else "",
     )
     fidelity = _fidelity(dictionary, values, heldout)
-    logger.info("Trained %r: %s", dictionary, fidelity)
+    logger.debug("Trained %r: %s", dictionary, fidelity)
     dictionary.training = {
-        "options": resolved.to_dict(),
+        "options": asdict(recipe),
         "seed": seed,
         "split": split.to_dict(),
         "n_cells": {"learned": len(learned), "validation": len(validation), "heldout": int(heldout.sum())},
@@ -119,7 +121,7 @@ def _split_rows(
     usable: Bool[np.ndarray, " cells"], *, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(usable))
-    n_validation = max(1, round(fraction * len(rows)))
+    n_validation = min(max(1, round(fraction * len(rows))), MAX_VALIDATION_CELLS)
     return np.sort(rows[n_validation:]), np.sort(rows[:n_validation])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -22,6 +23,8 @@ UNIT_TEST_SHARE = 0.5
 PROBE_TEST_SHARE = 0.3
 PROBE_CELLS = 20_000  # a logistic regression learns little more from more
 HELDOUT_FRACTION = 0.1  # for dictionaries that name no split of their own
+
+logger = logging.getLogger(__name__)
 
 Row = dict[str, str | float]
 
@@ -100,6 +103,9 @@ def evaluate(
             rows, table = _measure_units(name, values, cells, seed=seed)
             measures += rows
             units.append(table)
+        unscored = table.loc[table["unit"] < 0, "label"]
+        if len(unscored):
+            logger.warning("obs[%r]: too few cells to score %s", key, ", ".join(unscored))
         measures += _measure_probes(representations, cells, seed=seed)
     return Evaluation(pd.DataFrame(measures), pd.concat(units, ignore_index=True), dictionary.dictionary_id)
 

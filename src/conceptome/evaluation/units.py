@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -15,8 +13,6 @@ from conceptome.evaluation.splits import seeded_split
 
 MIN_LABEL_CELLS = 5  # in the cells that choose as in the cells that score
 MATCH_F1 = 0.5
-
-logger = logging.getLogger(__name__)
 
 
 def choose_thresholds(
@@ -106,15 +102,13 @@ def match_units(
     -------
     units
         ``label, unit, threshold, f1_validation, f1``; a label with fewer than 5 cells in either part has unit
-        -1 and NaN, and is named in the log.
+        -1 and NaN.
     matching
         Share of units whose best label on validation cells reaches F1 >= 0.5 on test cells.
     """
     names = np.unique(labels)
     members = membership(labels, names.tolist())
     enough = np.minimum(members[test].sum(axis=0), members[~test].sum(axis=0)) >= MIN_LABEL_CELLS
-    if not enough.all():
-        logger.warning("Labels with too few cells to be scored: %s", ", ".join(names[~enough]))
     table = pd.DataFrame(
         {"label": names, "unit": -1, "threshold": np.nan, "f1_validation": np.nan, "f1": np.nan}
     )
