@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from conceptome.core import Activations, Dictionary, DictionaryMismatchError, map_blocks
 
-QUANTILE = 0.5
-THRESHOLD_CELLS = 20_000
+CELL_BLOCK = 8192
 
 
 def barred_cells(
-    activations: Activations,
-    values: Float[np.ndarray, "cells d_embed"],
-    dictionary: Dictionary | None,
-    by_id: Int[np.ndarray, " cells"],
+    activations: Activations, values: Float[np.ndarray, "cells d_embed"], dictionary: Dictionary | None
 ) -> Bool[np.ndarray, "cells concepts"]:
     """Mark the cells that activate a concept and, given the dictionary, those that still express it.
 
     TopK silences a concept in a cell where k others are stronger. Such a cell is inactive by rank and yet,
-    by its pre-activation, of the kind that activates the concept. A concept is absent where its pre-activation
-    is at most 0, and at most the median of the inactive cells.
+    by its pre-activation, of the kind that activates the concept; absent is only a pre-activation of at most 0.
 
     Parameters
     ----------
@@ -31,8 +26,6 @@ def barred_cells(
         Embeddings of the same cells.
     dictionary
         The dictionary, for pre-activations; None bars active cells only.
-    by_id
-        Positions of the cells in the order of their ids: a sample must not depend on the order of cells.
 
     Returns
     -------
@@ -43,30 +36,14 @@ def barred_cells(
     DictionaryMismatchError
         If the activations are of another dictionary.
     """
+    barred = np.asarray((activations.values > 0).toarray(), dtype=bool)
     if dictionary is None:
-        return np.asarray((activations.values > 0).toarray(), dtype=bool)
+        return barred
     if dictionary.dictionary_id != activations.dictionary_id:
         found = f"the activations belong to dictionary {activations.dictionary_id}"
         msg = f"{found}, not to {dictionary.dictionary_id}. Pass the dictionary that encoded them."
         raise DictionaryMismatchError(msg)
-    threshold = _thresholds(activations, values, dictionary, by_id[:: 1 + len(by_id) // THRESHOLD_CELLS])
-    barred = np.empty((len(values), dictionary.n_concepts), dtype=bool)
-    for start in range(0, len(values), THRESHOLD_CELLS):
-        rows = slice(start, start + THRESHOLD_CELLS)
-        active = (activations.values[rows] > 0).toarray()
-        barred[rows] = active | (map_blocks(dictionary.preactivations, values[rows]) > threshold)
+    for start in range(0, len(values), CELL_BLOCK):
+        rows = slice(start, start + CELL_BLOCK)
+        barred[rows] |= map_blocks(dictionary.preactivations, values[rows]) > 0
     return barred
-
-
-def _thresholds(
-    activations: Activations,
-    values: Float[np.ndarray, "cells d_embed"],
-    dictionary: Dictionary,
-    sample: Int[np.ndarray, " sample"],
-) -> Float[np.ndarray, " concepts"]:
-    pre = map_blocks(dictionary.preactivations, values[sample]).astype(np.float64)
-    pre[(activations.values[sample] > 0).toarray()] = np.nan
-    anywhere = ~np.isnan(pre).all(axis=0)
-    threshold = np.zeros(pre.shape[1])
-    threshold[anywhere] = np.minimum(0.0, np.nanquantile(pre[:, anywhere], QUANTILE, axis=0))
-    return threshold

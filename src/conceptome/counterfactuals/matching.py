@@ -70,8 +70,7 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
     embeddings
         Embeddings of the same cells, in the encoder's units.
     dictionary
-        The dictionary of `activations`: counterfactuals then have a pre-activation of at most 0 and at most
-        the median of the inactive cells.
+        The dictionary of `activations`: counterfactuals then have a pre-activation of at most 0.
     obs
         Annotation of the same cells; needed for `match_on` and `describe`.
     library_size
@@ -119,7 +118,7 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
     pool = cell_pool(
         activations,
         values,
-        barred=barred_cells(activations, values, dictionary, by_id),
+        barred=barred_cells(activations, values, dictionary),
         match_codes=match_codes,
         library_size=library_size,
         caliper=caliper,
