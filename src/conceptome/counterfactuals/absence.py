@@ -16,7 +16,7 @@ def barred_cells(
     """Mark the cells that activate a concept and, given the dictionary, those that still express it.
 
     TopK silences a concept in a cell where k others are stronger. Such a cell is inactive by rank and yet,
-    by its pre-activation, of the kind that activates the concept; absent is only a pre-activation of at most 0.
+    by its pre-activation, of the kind that activates the concept. Absent means a pre-activation of at most 0.
 
     Parameters
     ----------

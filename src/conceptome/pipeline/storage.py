@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,8 @@ def load_activations(path: Path) -> Activations:
 
 
 def _names(values: np.ndarray) -> pd.Index[str]:
-    return pd.Index(np.asarray(values, dtype=object))
+    names: pd.Index[str] = pd.Index(np.asarray(values, dtype=object))
+    return names
 
 
 def save_pairs(record: Pairs, folder: Path) -> None:
@@ -129,28 +131,29 @@ def save_pairs(record: Pairs, folder: Path) -> None:
 
 def load_pairs(folder: Path, cell_ids: pd.Index[str]) -> Pairs:
     """Read what `save_pairs` wrote; cell ids become positions in `cell_ids` again."""
-    frame, meta = read_table(folder / "pairs.parquet")
     null_path = folder / "pairs_null.parquet"
-    return _pairs(
-        frame,
-        cell_ids,
-        dictionary_id=meta["dictionary_id"],
-        not_attributable={int(k): v for k, v in meta["not_attributable"].items()},
-        n_dropped={int(k): v for k, v in meta["n_dropped"].items()},
-        null=_pairs(read_table(null_path)[0], cell_ids, dictionary_id=meta["dictionary_id"])
-        if null_path.exists()
-        else None,
+    return replace(
+        _read_pairs(folder / "pairs.parquet", cell_ids),
+        null=_read_pairs(null_path, cell_ids) if null_path.exists() else None,
     )
 
 
-def _pairs(frame: pd.DataFrame, cell_ids: pd.Index[str], **facts: Any) -> Pairs:  # noqa: ANN401
-    columns = ("concept", "pair", "activation", "distance", "distance_percentile", "library_ratio", "matched")
+def _read_pairs(path: Path, cell_ids: pd.Index[str]) -> Pairs:
+    frame, meta = read_table(path)
     return Pairs(
-        **{name: frame[name].to_numpy() for name in columns},
+        concept=frame["concept"].to_numpy(),
+        pair=frame["pair"].to_numpy(),
         factual=cell_ids.get_indexer(pd.Index(frame["factual"])),
         counterfactual=cell_ids.get_indexer(pd.Index(frame["counterfactual"])),
+        activation=frame["activation"].to_numpy(),
+        distance=frame["distance"].to_numpy(),
+        distance_percentile=frame["distance_percentile"].to_numpy(),
+        library_ratio=frame["library_ratio"].to_numpy(),
+        matched=frame["matched"].to_numpy(),
         cell_ids=cell_ids,
-        **facts,
+        dictionary_id=meta["dictionary_id"],
+        not_attributable={int(k): v for k, v in meta.get("not_attributable", {}).items()},
+        n_dropped={int(k): int(v) for k, v in meta.get("n_dropped", {}).items()},
     )
 
 
