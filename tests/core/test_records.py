@@ -47,6 +47,8 @@ def test_edits_of_one_gene_and_of_none():
 
 
 def test_enrichment_refuses_a_table_without_its_columns():
-    with pytest.raises(InputError, match=r"^Enrichment: the table lacks the columns \['concept', 'collection'"):
+    with pytest.raises(
+        InputError, match=r"^Enrichment: the table lacks the columns \['concept', 'collection'"
+    ):
         Enrichment(pd.DataFrame())
     assert Enrichment(pd.DataFrame(columns=list(ENRICHMENT_COLUMNS))).to_frame().empty

@@ -80,13 +80,17 @@ def test_a_file_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", '{"stages": {}}', '"x"'])
 def test_a_damaged_manifest_says_so(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(BundleError, match=r"manifest\.json is damaged .*\. Remove the folder and run again\.$"):
+    with pytest.raises(
+        BundleError, match=r"manifest\.json is damaged .*\. Remove the folder and run again\.$"
+    ):
         RunFolder(tmp_path)
 
 
 def test_another_schema_version_is_refused(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": 99, "stages": {}}))
-    with pytest.raises(BundleError, match=r"has schema version 99, this Conceptome reads 1\. Use another --out\.$"):
+    with pytest.raises(
+        BundleError, match=r"has schema version 99, this Conceptome reads 1\. Use another --out\.$"
+    ):
         RunFolder(tmp_path)
 
 
