@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import random
 import signal
@@ -44,10 +45,10 @@ class ScviOptions:
     encode_covariates: bool = False
     """Show the batch to the encoder too, not only to the decoder."""
     max_epochs: int | None = None
-    """Upper limit of epochs; None = about 2,000 gradient steps, but 10 to 400 epochs."""
+    """Upper limit of epochs; None = about 1,200 gradient steps, but 10 to 400 epochs."""
     batch_size: int = 64
     """Cells in a gradient step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Step size of Adam."""
     patience: int = 10
     """Stop after this many epochs without a better ELBO on the tenth of the cells that is held out."""
@@ -56,7 +57,7 @@ class ScviOptions:
         """Return the upper limit of epochs for a number of cells."""
         if self.max_epochs is not None:
             return self.max_epochs
-        return int(np.clip(round(2000 * self.batch_size / n_cells), 10, 400))
+        return int(np.clip(round(1200 * self.batch_size / n_cells), 10, 400))
 
 
 def fit_scvi(
@@ -185,11 +186,11 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what lightning says of the machine and of itself; errors still come through."""
+    """Silence what lightning and scvi-tools say of themselves; on a terminal the progress bar goes to stderr."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # not by logger: lightning resets its own levels when it is imported
     try:
-        with warnings.catch_warnings(), redirect_stdout(sys.stderr):  # the progress bar goes to stdout
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr if sys.stderr.isatty() else io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
