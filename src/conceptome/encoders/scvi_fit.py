@@ -186,7 +186,7 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what lightning and scvi-tools say of themselves; on a terminal the progress bar goes to stderr."""
+    """Silence what lightning and scvi-tools say; on a terminal the progress bar goes to stderr."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # not by logger: lightning resets its own levels when it is imported
     try:
