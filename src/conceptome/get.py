@@ -13,7 +13,7 @@ from conceptome.core import Activations, DictionaryMismatchError, InputError, ke
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["activations", "attributions", "concepts", "drivers", "enrichment"]
+__all__ = ["activations", "attributions", "concepts", "drivers", "enrichment", "z_scores"]
 
 
 def activations(adata: AnnData) -> Activations:
@@ -92,10 +92,35 @@ def attributions(adata: AnnData) -> pd.DataFrame:
     InputError
         If there are none.
     """
-    if keys.ATTRIBUTION not in adata.varm:
-        msg = f"varm has no {keys.ATTRIBUTION!r}. Run cm.tl.attribute(adata, encoder, dictionary=dictionary)."
+    return _gene_matrix(adata, keys.ATTRIBUTION)
+
+
+def z_scores(adata: AnnData) -> pd.DataFrame:
+    """Return attribution / standard error, the ranking of genes that enrichment uses.
+
+    Parameters
+    ----------
+    adata
+        Cells after `cm.tl.attribute`.
+
+    Returns
+    -------
+    Concepts x genes, as `attributions`; 0 where a gene had no effect.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    value, error = _gene_matrix(adata, keys.ATTRIBUTION), _gene_matrix(adata, keys.ATTRIBUTION_SE)
+    return value.where(error == 0, value / error)
+
+
+def _gene_matrix(adata: AnnData, key: str) -> pd.DataFrame:
+    if key not in adata.varm:
+        msg = f"varm has no {key!r}. Run cm.tl.attribute(adata, encoder, dictionary=dictionary)."
         raise InputError(msg)
-    values = np.asarray(adata.varm[keys.ATTRIBUTION])
+    values = np.asarray(adata.varm[key])
     measured = np.flatnonzero(np.isfinite(values).any(axis=0))
     index = pd.Index(measured, name="concept")
     return pd.DataFrame(values[:, measured].T, index=index, columns=pd.Index(adata.var_names))

@@ -28,6 +28,7 @@ def attributions(values, null):
         dictionary_id="d1",
         encoder_id="e1",
         null_attribution=null,
+        null_se=np.ones_like(values),
     )
 
 

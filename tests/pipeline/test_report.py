@@ -139,7 +139,7 @@ def test_the_summary_names_label_f1_and_genes_of_the_best_concept(contents, page
     a = contents.attributions
     row = best["concept"]
     drivers = np.flatnonzero(a.drives[row] & (a.attribution[row] > 0))
-    names = marked(contents, row, drivers[np.argsort(-a.attribution[row, drivers])])
+    names = marked(contents, row, drivers[np.argsort(-a.attribution[row, drivers])][:6])
     assert names
     summary = page.text[page.text.index("What the model has learned") : page.text.index("Dataset and model")]
     assert f"Concept {row} marks {best['best_label']} F1 0.95 Driven by {names}" in summary

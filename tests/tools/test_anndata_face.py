@@ -38,7 +38,7 @@ def test_it_writes_its_keys_and_touches_nothing_else(annotated):
     np.testing.assert_array_equal(annotated.X.toarray(), fresh.X.toarray())
     assert set(annotated.obsm) - set(fresh.obsm) == {"X_linear", "concepts"}
     assert set(annotated.obs) - set(fresh.obs) == {"concept_dictionary"}
-    assert set(annotated.varm) - set(fresh.varm) == {"concept_attribution"}
+    assert set(annotated.varm) - set(fresh.varm) == {"concept_attribution", "concept_attribution_se"}
     assert set(annotated.uns) - set(fresh.uns) == {"conceptome"}
     assert list(annotated.var) == list(fresh.var)
 

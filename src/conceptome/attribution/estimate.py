@@ -59,6 +59,7 @@ class _Row:
     q: Float[np.ndarray, " genes"]
     drives: Bool[np.ndarray, " genes"]
     null_attribution: Float[np.ndarray, " genes"]
+    null_se: Float[np.ndarray, " genes"]
     floor: float
     null_driver_rate: float
     n_pairs: int
@@ -171,7 +172,7 @@ def _row(probe: Probe, pairs: Pairs, null_halves: list[Pairs], settings: _Settin
     se, low, high = bootstrap(effects, settings.aggregate, n_bootstrap=settings.n_bootstrap, rng=rng)
     test = sign_test(effects, n_flips=settings.n_flips, alpha=settings.alpha, rng=rng)
     null = [probe.effects(half, concept) for half in null_halves]
-    floor, null_score, null_rate = _null_control(null, settings, rng, n_genes=len(score))
+    floor, null_score, null_se, null_rate = _null_control(null, settings, rng, n_genes=len(score))
     return _Row(
         attribution=score,
         se=se,
@@ -185,6 +186,7 @@ def _row(probe: Probe, pairs: Pairs, null_halves: list[Pairs], settings: _Settin
         q=test.q,
         drives=(test.q <= settings.alpha) & (np.abs(score) > floor),
         null_attribution=null_score,
+        null_se=null_se,
         floor=floor,
         null_driver_rate=null_rate,
         n_pairs=len(effects.factual),
@@ -194,17 +196,19 @@ def _row(probe: Probe, pairs: Pairs, null_halves: list[Pairs], settings: _Settin
 
 def _null_control(
     null: list[Effects], settings: _Settings, rng: np.random.Generator, *, n_genes: int
-) -> tuple[float, Float[np.ndarray, " genes"], float]:
-    """Return the floor from one half of the null pairs; score and driver rate of the other."""
+) -> tuple[float, Float[np.ndarray, " genes"], Float[np.ndarray, " genes"], float]:
+    """Return the floor from one half of the null pairs; score, its error and driver rate of the other."""
     if not null:
-        return np.nan, np.full(n_genes, np.nan), np.nan
+        return np.nan, np.full(n_genes, np.nan), np.full(n_genes, np.nan), np.nan
     first, second = (attribution(half, settings.aggregate) for half in null)
     differing = null[0].differs.any(axis=0)
     floor = float(np.percentile(np.abs(first[differing]), FLOOR_PERCENTILE)) if differing.any() else np.nan
     test = sign_test(null[1], n_flips=settings.n_flips, alpha=settings.alpha, rng=rng)
     called = (test.q <= settings.alpha) & (np.abs(second) > floor)
     n_tested = int((~np.isnan(test.q)).sum())
-    return floor, second, float(called.sum() / n_tested) if n_tested else np.nan
+    rate = float(called.sum() / n_tested) if n_tested else np.nan
+    error, _, _ = bootstrap(null[1], settings.aggregate, n_bootstrap=settings.n_bootstrap, rng=rng)
+    return floor, second, error, rate
 
 
 def _not_attributable(n_genes: int, reason: str) -> _Row:
@@ -217,6 +221,7 @@ def _not_attributable(n_genes: int, reason: str) -> _Row:
         q=unmeasured,
         drives=np.zeros(n_genes, dtype=bool),
         null_attribution=unmeasured,
+        null_se=unmeasured,
         floor=np.nan,
         null_driver_rate=np.nan,
         n_pairs=0,

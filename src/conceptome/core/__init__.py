@@ -20,6 +20,7 @@ from conceptome.core.results import (
     DifferentialExpression,
     Enrichment,
     Evaluation,
+    Ranking,
 )
 from conceptome.core.types import Csr, Names
 
@@ -47,6 +48,7 @@ __all__ = [
     "Names",
     "NotEditableError",
     "Pairs",
+    "Ranking",
     "content_id",
     "map_blocks",
     "require_extra",

@@ -6,6 +6,7 @@ EMBEDDING_PREFIX = "X_"
 CONCEPTS = "concepts"  # obsm, CSR (n_cells, n_concepts)
 DICTIONARY = "concept_dictionary"  # obs, categorical: dictionary_id of each cell
 ATTRIBUTION = "concept_attribution"  # varm, ndarray (n_genes, n_concepts)
+ATTRIBUTION_SE = "concept_attribution_se"  # varm, standard error of the same
 UNS = "conceptome"  # uns, plain dict: encoder_id, dictionary_id, names, tables
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from conceptome.core.errors import InputError
 from conceptome.core.types import Names
+
+Ranking: TypeAlias = Literal["z", "attribution"]
 
 ENRICHMENT_COLUMNS = (
     "concept",
@@ -64,6 +67,7 @@ class Attributions:
     encoder_id: str
     null_attribution: Float[np.ndarray, "concepts genes"]
     """A[k, g] on the half of the null pairs that did not set the floor; NaN where there were none."""
+    null_se: Float[np.ndarray, "concepts genes"]
     intervention: str = "substitute"
     aggregate: str = "relative"
     noise_floor: float = 0.0
@@ -87,11 +91,24 @@ class Attributions:
                 msg = f"Attributions: {name} has shape {found}, expected {shape} (concepts x genes)."
                 raise InputError(msg)
 
-    def scores(self) -> pd.DataFrame:
-        """Return the attribution as concepts x genes."""
-        return pd.DataFrame(
-            self.attribution, index=pd.Index(self.concepts, name="concept"), columns=self.genes
-        )
+    def scores(self, by: Ranking = "z") -> pd.DataFrame:
+        """Return what ranks the genes of each concept, concepts x genes.
+
+        Parameters
+        ----------
+        by
+            ``"z"``: attribution / standard error, 0 where both are 0; ``"attribution"``: the attribution.
+        """
+        return self._ranked(self.attribution, self.se, by)
+
+    def null_scores(self, by: Ranking = "z") -> pd.DataFrame:
+        """Return the same as `scores`, from the null pairs."""
+        return self._ranked(self.null_attribution, self.null_se, by)
+
+    def _ranked(self, value: np.ndarray, se: np.ndarray, by: Ranking) -> pd.DataFrame:
+        if by == "z":
+            value = np.divide(value, se, out=np.where(np.isnan(value), np.nan, 0.0), where=se > 0)
+        return pd.DataFrame(value, index=pd.Index(self.concepts, name="concept"), columns=self.genes)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per concept and gene, with the columns of ``attributions.parquet``."""
@@ -165,6 +182,8 @@ class Enrichment:
     dictionary_id: str = ""
     calibration: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Rates of p <= alpha under the null controls: ``control, alpha, rate, n_tests``."""
+    rank_by: Ranking | None = None
+    """What ranked the genes, for enrichment of attributions."""
 
     def __post_init__(self) -> None:
         missing = [name for name in ENRICHMENT_COLUMNS if name not in self.table.columns]

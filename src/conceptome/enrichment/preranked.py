@@ -12,7 +12,14 @@ import pandas as pd
 from jaxtyping import Float, Shaped
 from scipy.stats import false_discovery_control
 
-from conceptome.core import ENRICHMENT_COLUMNS, Attributions, DifferentialExpression, Enrichment, InputError
+from conceptome.core import (
+    ENRICHMENT_COLUMNS,
+    Attributions,
+    DifferentialExpression,
+    Enrichment,
+    InputError,
+    Ranking,
+)
 from conceptome.enrichment.calibration import N_SETS, NULL_PAIRS, control_sets, rates
 from conceptome.enrichment.engine import Tests, leading_edges, rank_blocks, run_tests
 from conceptome.enrichment.gene_sets import GeneSets
@@ -29,6 +36,7 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
     min_size: int = 10,
     max_size: int = 500,
     n_permutations: int = 1000,
+    rank_by: Ranking = "z",
     expression: PerGene | None = None,
     gene_names: PerGene | None = None,
     calibrate: bool = True,
@@ -49,6 +57,10 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
         Terms with fewer or more genes in the universe are not tested.
     n_permutations
         Random sets for each term size.
+    rank_by
+        What ranks the genes of an `Attributions`. ``"z"`` is attribution / standard error, a signal-to-noise
+        ratio. The attribution itself has so heavy a tail that a few genes decide the score of every set that
+        holds them, random sets included, and next to nothing can reach significance.
     expression
         Mean expression of each gene, for the control by random sets matched for size and expression.
     gene_names
@@ -74,7 +86,7 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
     """
     options = Options(min_size, max_size, n_permutations, seed)
     collections = as_collections(gene_sets)
-    frame = scores if isinstance(scores, pd.DataFrame) else scores.scores()
+    frame = _gene_scores(scores, rank_by)
     table = GeneScores.of(frame, gene_names=gene_names, expression=expression)
     frames, p_of = [], defaultdict(list)
     universes = list(table.universes())
@@ -88,10 +100,19 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
     if frames and not any(map(len, frames)):
         raise InputError(_nothing_to_test(table, collections, options))
     if calibrate and isinstance(scores, Attributions):
-        null = pd.DataFrame(scores.null_attribution, index=frame.index, columns=frame.columns)
-        p_of[NULL_PAIRS].extend(_null_pairs(GeneScores.of(null, gene_names=gene_names), collections, options))
+        null = GeneScores.of(scores.null_scores(rank_by), gene_names=gene_names)
+        p_of[NULL_PAIRS].extend(_null_pairs(null, collections, options))
     calibration = rates({control: np.concatenate(p) for control, p in p_of.items() if p})
-    return Enrichment(_corrected(frames), getattr(scores, "dictionary_id", ""), calibration)
+    ranking = rank_by if isinstance(scores, Attributions) else None
+    return Enrichment(_corrected(frames), getattr(scores, "dictionary_id", ""), calibration, ranking)
+
+
+def _gene_scores(
+    scores: Attributions | DifferentialExpression | pd.DataFrame, rank_by: Ranking
+) -> pd.DataFrame:
+    if isinstance(scores, pd.DataFrame):
+        return scores
+    return scores.scores(rank_by) if isinstance(scores, Attributions) else scores.scores()
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ class RunConfig:
     """Take a gene's value from the counterfactual, or set it to zero."""
     aggregate: Literal["relative", "pre"] = "relative"
     """Attribution as share of the activation, or as mean change of the pre-activation."""
+    rank_by: Literal["z", "attribution"] = "z"
+    """Rank genes for enrichment by attribution / standard error, or by the attribution itself."""
     min_size: int = 10
     """Smallest term tested, in genes that were measured."""
     max_size: int = 500

@@ -142,6 +142,7 @@ def enrich(run: Run, folder: Path) -> Facts:
             min_size=config.min_size,
             max_size=config.max_size,
             n_permutations=config.n_permutations,
+            rank_by=config.rank_by,
             expression=expression,
             gene_names=names,
             seed=config.seed,
@@ -296,7 +297,7 @@ STAGES = (
     Stage(
         "enrich",
         ("attribute", "compare"),
-        ("gene_sets", "min_size", "max_size", "n_permutations", "seed"),
+        ("gene_sets", "rank_by", "min_size", "max_size", "n_permutations", "seed"),
         enrich,
     ),
     Stage("evaluate", ("train",), ("label_key", "donor_key", "seed"), evaluate),

@@ -183,7 +183,9 @@ def save_attributions(record: Attributions, folder: Path) -> None:
     }
     frame = record.to_frame()
     write_table(frame, folder / "attributions.parquet", **meta)
-    null = frame[["concept", "gene"]].assign(attribution=record.null_attribution.ravel())
+    null = frame[["concept", "gene"]].assign(
+        attribution=record.null_attribution.ravel(), se=record.null_se.ravel()
+    )
     write_table(null, folder / "attributions_null.parquet", dictionary_id=record.dictionary_id)
 
 
@@ -198,6 +200,7 @@ def load_attributions(folder: Path) -> Attributions:
     return Attributions(
         **{name: frame[name].to_numpy().reshape(shape) for name in _ATTRIBUTION_MATRICES},
         null_attribution=null["attribution"].to_numpy().reshape(shape),
+        null_se=null["se"].to_numpy().reshape(shape),
         floor=first["floor"].to_numpy(),
         null_driver_rate=np.array(rates, dtype=float),
         n_pairs=first["n_pairs"].to_numpy(),
@@ -236,6 +239,7 @@ def save_enrichment(record: Enrichment, path: Path) -> None:
         record.table,
         path,
         dictionary_id=record.dictionary_id,
+        rank_by=record.rank_by,
         calibration=json.loads(record.calibration.to_json(orient="records")),
     )
 
@@ -243,7 +247,7 @@ def save_enrichment(record: Enrichment, path: Path) -> None:
 def load_enrichment(path: Path) -> Enrichment:
     """Read what `save_enrichment` wrote."""
     table, meta = read_table(path)
-    return Enrichment(table, meta["dictionary_id"], pd.DataFrame(meta["calibration"]))
+    return Enrichment(table, meta["dictionary_id"], pd.DataFrame(meta["calibration"]), meta["rank_by"])
 
 
 def save_evaluation(record: Evaluation, path: Path) -> None:

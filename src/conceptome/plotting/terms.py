@@ -48,9 +48,7 @@ def running_sum(
         ax.vlines(
             curve.hits, bottom, top, colors=list(np.where(edge, colour, style.MUTED)), lw=0.6, rasterized=True
         )
-        ax.set(
-            xlim=(0, len(curve.scores)), xlabel="genes by attribution, highest first", ylabel="running sum"
-        )
+        ax.set(xlim=(0, len(curve.scores)), xlabel="genes, strongest support first", ylabel="running sum")
         ax.set_title(style.shorten(title, 46))
         ax.spines["bottom"].set_visible(False)
     return ax

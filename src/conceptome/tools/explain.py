@@ -50,6 +50,8 @@ def attribute(
     ------
     varm["concept_attribution"]
         Attribution of each gene, ``(n_genes, n_concepts)``; NaN where it was not measured.
+    varm["concept_attribution_se"]
+        Its standard error.
     uns["conceptome"]["attribution"]
         The genes that drive a concept: ``concept, gene, attribution, ci_low, ci_high, q``.
     """
@@ -65,9 +67,9 @@ def attribute(
         seed=seed,
     )
     record = attribution.attribute(adata, encoder, dictionary, pairs, seed=seed)
-    scores = np.full((adata.n_vars, dictionary.n_concepts), np.nan)
-    scores[:, record.concepts] = record.attribution.T
-    adata.varm[keys.ATTRIBUTION] = scores
+    for key, matrix in ((keys.ATTRIBUTION, record.attribution), (keys.ATTRIBUTION_SE, record.se)):
+        adata.varm[key] = np.full((adata.n_vars, dictionary.n_concepts), np.nan)
+        adata.varm[key][:, record.concepts] = matrix.T
     frame = record.to_frame()
     drivers = frame.loc[frame["drives"], ["concept", "gene", "attribution", "ci_low", "ci_high", "q"]]
     drivers = drivers.sort_values(["concept", "attribution"], ascending=[True, False], kind="stable")
@@ -83,7 +85,7 @@ def enrich(
     n_permutations: int = 1000,
     seed: int = 0,
 ) -> None:
-    """Name concepts by gene sets, from the attributions that `attribute` wrote.
+    """Name concepts by gene sets, from the attributions that `attribute` wrote, by attribution / error.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ def enrich(
         The table of `conceptome.enrichment.gsea`.
     """
     record = enrichment.gsea(
-        get.attributions(adata),
+        get.z_scores(adata),
         gene_sets,
         min_size=min_size,
         max_size=max_size,

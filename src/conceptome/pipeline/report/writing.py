@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that a biologist can read without a network or a server."""
+"""Writing the report, whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from conceptome.pipeline.report_contents import ReportContents
-from conceptome.pipeline.report_page import render
-
-__all__ = ["ReportContents", "write_report"]
+from conceptome.pipeline.report.contents import ReportContents
+from conceptome.pipeline.report.page import render
 
 
 def write_report(path: Path | str, contents: ReportContents, *, max_cards: int = 100) -> None:

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from conceptome.pipeline.report_contents import ReportContents
-from conceptome.pipeline.report_rows import ALPHA, ConceptRow
+from conceptome.pipeline.report.contents import ReportContents
+from conceptome.pipeline.report.rows import ALPHA, ConceptRow
 
+RANKINGS = {
+    "z": "(genes ranked by attribution / standard error)",
+    "attribution": "(genes ranked by attribution)",
+}
 AGGREGATES = {
     "relative": "the summed effect divided by the summed activation",
     "pre": "the mean effect on the pre-activation",
@@ -200,6 +204,14 @@ def calibration_sentence(contents: ReportContents) -> str:
     return f"Where nothing is to be found, at most 5% of tests should have p ≤ {ALPHA}. {'; '.join(words)}."
 
 
+def _silence(contents: ReportContents) -> str:
+    settings = contents.manifest.get("settings", {})
+    silence = {"absent": "silent, also before competition between concepts"}.get(
+        settings.get("contrast"), "silent"
+    )
+    return silence + {"distinct": ", each used once"}.get(settings.get("pairing"), "")
+
+
 def discovery_sentence(rows: Sequence[ConceptRow]) -> str:
     """Compare what attribution and differential expression find in the gene sets."""
     found, shared = sum(row.n_terms for row in rows), sum(row.n_terms_shared for row in rows)
@@ -247,8 +259,8 @@ def methods(contents: ReportContents) -> str:
     if pairs is not None:
         n_concepts = len(np.unique(pairs.concept))
         words.append(
-            f"For {n_concepts:,} concepts, {len(pairs):,} active cells were paired each with the nearest "
-            "cell (Euclidean distance in the scaled embedding) in which the concept is silent."
+            f"For {n_concepts:,} concepts, {len(pairs):,} active cells were paired with near cells "
+            f"(Euclidean distance in the scaled embedding) in which the concept is {_silence(contents)}."
         )
     if attributions is not None:
         score = AGGREGATES[attributions.aggregate]
@@ -257,7 +269,7 @@ def methods(contents: ReportContents) -> str:
             f"attribution is {score}, with 95% bootstrap intervals over cells, a sign-flip test per gene, "
             "Benjamini–Hochberg q-values within each concept, and a null floor from pairs of two active "
             "cells (the 95th percentile of absolute attribution). Editing nothing moved the embedding by "
-            f"at most{attributions.noise_floor:.1e}."
+            f"at most {attributions.noise_floor:.1e}."
         )
     if contents.de is not None:
         words.append(
@@ -266,8 +278,9 @@ def methods(contents: ReportContents) -> str:
     if enrichment is not None:
         n_terms = len(enrichment.table[["collection", "term"]].drop_duplicates())
         words.append(
-            f"{n_terms:,} gene sets were tested on the attributions by preranked gene set enrichment "
-            f"analysis, read at the boundaries of tied scores, with q-values over all "
+            f"{n_terms:,} gene sets were tested by preranked gene set enrichment analysis "
+            f"{RANKINGS[enrichment.rank_by or 'z']}, read at the boundaries of tied scores, with q-values "
+            "over all "
             f"{len(enrichment.table):,} tests of the run."
         )
     ids = f"Dictionary {contents.activations.dictionary_id}"

@@ -12,12 +12,12 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from conceptome.pipeline import report_words as words
-from conceptome.pipeline.report_cards import CardMaker
-from conceptome.pipeline.report_contents import ReportContents
-from conceptome.pipeline.report_figures import ActivationMaps, Picture, chart, full_bleed
-from conceptome.pipeline.report_measures import fidelity_picture, fidelity_table
-from conceptome.pipeline.report_rows import ConceptRow, choose_cards, concept_rows
+from conceptome.pipeline.report import words
+from conceptome.pipeline.report.cards import CardMaker
+from conceptome.pipeline.report.contents import ReportContents
+from conceptome.pipeline.report.figures import ActivationMaps, Picture, chart, full_bleed
+from conceptome.pipeline.report.measures import fidelity_picture, fidelity_table
+from conceptome.pipeline.report.rows import ConceptRow, choose_cards, concept_rows
 from conceptome.plotting import maps, style, terms
 from conceptome.plotting.forest import format_q
 
@@ -74,7 +74,7 @@ def render(contents: ReportContents, *, max_cards: int) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("conceptome.pipeline", "templates"),
+        loader=jinja2.PackageLoader("conceptome.pipeline.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -85,7 +85,9 @@ def _environment() -> jinja2.Environment:
 
 
 def _asset(name: str) -> str:
-    return resources.files("conceptome.pipeline").joinpath("templates", name).read_text(encoding="utf-8")
+    return (
+        resources.files("conceptome.pipeline.report").joinpath("templates", name).read_text(encoding="utf-8")
+    )
 
 
 def _ramp() -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from conceptome.core import Attributions, DifferentialExpression, Enrichment
-from conceptome.pipeline.report_contents import ReportContents
+from conceptome.pipeline.report.contents import ReportContents
 from conceptome.plotting.forest import strongest_genes
 
 ALPHA = 0.05

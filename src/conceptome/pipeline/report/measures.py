@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from conceptome.pipeline.report_contents import ReportContents
-from conceptome.pipeline.report_figures import Picture, svg_picture
-from conceptome.pipeline.report_words import number
+from conceptome.pipeline.report.contents import ReportContents
+from conceptome.pipeline.report.figures import Picture, svg_picture
+from conceptome.pipeline.report.words import number
 from conceptome.plotting import measures as drawing
 
 NAMES = {

@@ -10,10 +10,10 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from conceptome.core import Attributions
-from conceptome.pipeline.report_contents import ReportContents
-from conceptome.pipeline.report_figures import ActivationMaps, Picture, chart
-from conceptome.pipeline.report_rows import ConceptRow, TermRow, display_names, marked_names
-from conceptome.pipeline.report_words import WHY_MISSING, missing_sentences, number
+from conceptome.pipeline.report.contents import ReportContents
+from conceptome.pipeline.report.figures import ActivationMaps, Picture, chart
+from conceptome.pipeline.report.rows import ConceptRow, TermRow, display_names, marked_names
+from conceptome.pipeline.report.words import WHY_MISSING, missing_sentences, number
 from conceptome.plotting import forest, groups, terms
 
 N_FOREST = 15
@@ -63,7 +63,8 @@ class CardMaker:
             for sets in contents.gene_sets or ()
             for term, genes in zip(sets.terms, sets.members, strict=True)
         }
-        attributions = contents.attributions
+        enrichment, attributions = contents.enrichment, contents.attributions
+        self._rank_by = (enrichment and enrichment.rank_by) or "z"
         self._names = None if attributions is None else display_names(contents, attributions.genes)
 
     def make(self, rows: Sequence[ConceptRow]) -> list[Card]:
@@ -158,8 +159,8 @@ class CardMaker:
         genes = None if best is None else self._members.get((best.collection, best.term))
         if best is None or attributions is None or genes is None:
             return None, None
-        values = attributions.attribution[forest.row_of(attributions, row.concept)]
-        scores = pd.Series(values, index=self._names)
+        ranked = attributions.scores(self._rank_by).loc[row.concept]
+        scores = pd.Series(ranked.to_numpy(), index=self._names)
         picture = chart(
             lambda ax: terms.running_sum(scores, genes, ax=ax),
             alt=f"Running sum of {best.name} along the genes of concept {row.concept}.",
