@@ -20,15 +20,28 @@ def test_draws_without_repetition_as_many_as_there_are(n_active, n_cells, sampli
     assert len(set(drawn.tolist())) == len(drawn) == min(n_active, n_cells)
 
 
-def test_stratified_draws_equally_from_quintiles():
+def stratum_of(n_active, activation):
+    """Fifth of the total activation in which each cell lies, the strongest cells first."""
+    every = np.arange(n_active, 0, -1.0)
+    bounds = np.searchsorted(np.cumsum(every), every.sum() * np.arange(1, 5) / 5)
+    return np.searchsorted(bounds, n_active - activation, side="right")
+
+
+def test_stratified_draws_equally_from_fifths_of_the_total_activation():
     _, activation = draw(500, 65)
-    quintile = ((activation - 1) // 100).astype(int)
-    np.testing.assert_array_equal(np.bincount(quintile), [13] * 5)
+    np.testing.assert_array_equal(np.bincount(stratum_of(500, activation)), [13] * 5)
 
 
-def test_quintiles_differ_by_one_at_most():
+def test_strata_differ_by_one_at_most():
     _, activation = draw(500, 64)
-    assert sorted(np.bincount(((activation - 1) // 100).astype(int))) == [12, 13, 13, 13, 13]
+    assert sorted(np.bincount(stratum_of(500, activation))) == [12, 13, 13, 13, 13]
+
+
+def test_few_strong_cells_are_not_lost_among_many_weak_ones():
+    activation = np.concatenate([np.full(12, 5.0), np.full(240, 0.5)])
+    cells = np.arange(252)
+    drawn = draw_factuals(cells, activation, n_cells=64, sampling="stratified", rng=np.random.default_rng(0))
+    assert set(range(12)) <= set(drawn.tolist())
 
 
 def test_top_takes_the_strongest_in_order():

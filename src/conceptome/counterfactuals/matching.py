@@ -86,7 +86,8 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
     caliper
         Largest allowed |difference of natural log library size|.
     sampling
-        ``"stratified"`` draws equally from the quintiles of activation, ``"top"`` takes the strongest cells.
+        ``"stratified"`` draws equally from five strata of equal total activation, ``"top"`` takes the
+        strongest cells.
     pairing
         ``"distinct"``: every counterfactual serves one factual, at the least total distance, so that one odd
         cell cannot decide a concept. ``"nearest"``: each factual takes its nearest.

@@ -58,7 +58,7 @@ class RunConfig:
     caliper: float | None = None
     """Largest allowed |log ratio| of library sizes within a pair."""
     sampling: Literal["stratified", "top"] = "stratified"
-    """Draw factuals evenly over activation quintiles, or take the strongest."""
+    """Draw factuals evenly over strata of equal total activation, or take the strongest."""
     contrast: Literal["absent", "inactive"] = "absent"
     """Counterfactuals lack the concept in their pre-activation too, or are merely inactive [Claye25]."""
     pairing: Literal["distinct", "nearest"] = "distinct"
