@@ -162,7 +162,8 @@ def test_null_pairs_are_measured_like_real_ones(world):
     np.testing.assert_allclose(found.activation, world.pairs.null.activation[rows], rtol=1e-4)
 
 
-def test_pairs_that_share_a_counterfactual_share_a_cluster(world):
+def test_pairs_that_share_a_counterfactual_share_a_cluster(build_world, counts):
+    world = build_world(counts, pairing="nearest")
     concept = int(world.pairs.concept[0])
     found = effects(world.adata, world.encoder, world.dictionary, world.pairs, concept=concept)
     counterfactual = world.pairs.counterfactual[world.pairs.concept == concept]
@@ -172,7 +173,7 @@ def test_pairs_that_share_a_counterfactual_share_a_cluster(world):
 
 
 def test_several_counterfactuals_chain_clusters(build_world, counts):
-    world = build_world(counts, n_counterfactuals=2)
+    world = build_world(counts, n_counterfactuals=2, pairing="nearest")
     concept = int(world.pairs.concept[0])
     found = effects(world.adata, world.encoder, world.dictionary, world.pairs, concept=concept)
     rows = world.pairs.concept == concept
