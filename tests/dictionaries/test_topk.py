@@ -87,6 +87,17 @@ def test_a_cell_is_encoded_alike_alone_and_among_others(dtype):
         np.testing.assert_array_equal(dictionary.encode(z[rows]).toarray(), together[rows].toarray())
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.float16, np.int8])
+def test_other_number_types_are_computed_in_float64(dtype):
+    rng = np.random.default_rng(6)
+    dictionary = make()
+    z, a = (rng.integers(0, 2, size=(9, n)).astype(dtype) for n in (D_EMBED, N_CONCEPTS))
+    pre, decoded = dictionary.preactivations(z), dictionary.decode(a)
+    assert pre.dtype == decoded.dtype == np.float64
+    np.testing.assert_array_equal(pre, dictionary.preactivations(z.astype(np.float64)))
+    np.testing.assert_array_equal(decoded, dictionary.decode(a.astype(np.float64)))
+
+
 def test_permuting_cells_permutes_activations():
     z = np.random.default_rng(2).normal(size=(700, D_EMBED))
     order = np.random.default_rng(3).permutation(700)
@@ -140,12 +151,13 @@ def test_refuses_activations_of_another_dictionary():
         one.decode(np.zeros((3, 4)))
 
 
-def test_refuses_what_is_not_an_embedding():
+@pytest.mark.parametrize("method", ["encode", "preactivations"])
+def test_refuses_what_is_not_an_embedding(method):
     broken = np.zeros((6, D_EMBED))
     broken[2, 1] = np.nan
     broken[4] = np.inf
     with pytest.raises(InputError) as error:
-        make().encode(broken)
+        getattr(make(), method)(broken)
     assert str(error.value) == (
         "The embedding has NaN or infinite values in 2 of 6 cells, expected finite numbers. "
         "Remove these cells or embed them again."

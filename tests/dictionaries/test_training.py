@@ -1,3 +1,4 @@
+import jaxtyping
 import numpy as np
 import pandas as pd
 import pytest
@@ -139,6 +140,13 @@ def test_refuses_impossible_options(options, message):
     assert str(error.value) == message
 
 
+def test_refuses_fractions_of_concepts(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside the tests
+    with pytest.raises(InputError) as error:
+        TopK(k=2.5)
+    assert str(error.value) == "TopK: k is 2.5, expected a positive whole number."
+
+
 def test_refuses_fewer_concepts_than_the_default_k():
     with pytest.raises(InputError) as error:
         train(np.random.default_rng(0).normal(size=(100, 40)), TopK(n_concepts=8), progress=False)
@@ -152,7 +160,7 @@ def test_refuses_what_cannot_be_learned_from():
     with pytest.raises(InputError) as constant:
         train(np.full((80, 4), 3.3, dtype=np.float32))
     assert str(constant.value) == (
-        "All 80 cells have the same embedding, so there is nothing to learn. "
+        "All 72 training cells have the same embedding, so there is nothing to learn. "
         "Check that the encoder reads the genes of these data."
     )
     with pytest.raises(InputError, match="The embedding has NaN or infinite values in 80 of 80 cells"):
@@ -160,3 +168,12 @@ def test_refuses_what_cannot_be_learned_from():
     with pytest.raises(InputError) as groups:
         train(np.random.default_rng(0).normal(size=(80, 4)), groups=["a", "b"])
     assert str(groups.value) == "groups has 2 entries, expected one for each of 80 cells."
+    with pytest.raises(InputError) as single:
+        train(np.random.default_rng(0).normal(size=(80, 4)), groups=["d1"] * 80)
+    assert str(single.value) == (
+        "groups has the single value 'd1' in all 80 cells, holding out whole groups needs two or more. "
+        "Leave groups out to hold out cells, or give a column with several donors."
+    )
+    with pytest.raises(InputError) as seed:
+        train(np.random.default_rng(0).normal(size=(80, 4)), seed=-1)
+    assert str(seed.value) == "seed is -1, expected at least 0."

@@ -16,7 +16,7 @@ from typing import Any, overload
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from conceptome.core import (
     BLOCK_ROWS,
@@ -29,7 +29,7 @@ from conceptome.core import (
     content_id,
     map_blocks,
 )
-from conceptome.dictionaries.checks import embedding_values, require_source, require_width
+from conceptome.dictionaries.checks import embedding_values, floating_type, require_source, require_width
 from conceptome.dictionaries.storage import read_folder, write_folder
 
 ENCODE_ROWS = 16 * BLOCK_ROWS  # rows whose dense activations are in memory at once
@@ -123,7 +123,7 @@ class AffineDictionary:
             self._cast[dtype] = self.weights.astype(dtype)
         return self._cast[dtype]
 
-    def preactivations(self, z: Float[np.ndarray, "rows d_embed"]) -> Float[np.ndarray, "rows concepts"]:
+    def preactivations(self, z: Shaped[np.ndarray, "rows d_embed"]) -> Float[np.ndarray, "rows concepts"]:
         """Compute the pre-activations of embeddings.
 
         Parameters
@@ -133,13 +133,17 @@ class AffineDictionary:
 
         Returns
         -------
-        p, ``(n_rows, n_concepts)``, in the floating type of `z`; a row's values do not depend on the others.
+        p, ``(n_rows, n_concepts)``, in the floating type of `z` (float64 for integers and half precision); a
+        row's values do not depend on the others.
 
         Raises
         ------
         DictionaryMismatchError
             If `z` has another number of columns than the dictionary.
+        InputError
+            If it holds NaN or infinite values.
         """
+        z = embedding_values(z)
         require_width(z.shape[1], self.d_embed, self.dictionary_id)
         weights = self._weights_for(z.dtype)
         shift = weights.mean
@@ -154,7 +158,7 @@ class AffineDictionary:
         return map_blocks(project, z)
 
     def activate(self, pre: Float[np.ndarray, "rows concepts"]) -> Float[np.ndarray, "rows concepts"]:
-        """Turn pre-activations into activations, dense and non-negative."""
+        """Turn finite pre-activations into activations, dense and non-negative."""
         activations: np.ndarray = np.maximum(pre, 0)
         return activations
 
@@ -202,7 +206,7 @@ class AffineDictionary:
         return Activations(activations, embeddings.cell_ids, self.dictionary_id, self.scale)
 
     def decode(
-        self, activations: Activations | Csr | Float[np.ndarray, "cells concepts"]
+        self, activations: Activations | Csr | Shaped[np.ndarray, "cells concepts"]
     ) -> Float[np.ndarray, "cells d_embed"]:
         """Reconstruct embeddings from activations.
 
@@ -213,7 +217,8 @@ class AffineDictionary:
 
         Returns
         -------
-        The embedding in original units, ``(n_cells, d_embed)``, in the floating type of the activations.
+        The embedding in original units, ``(n_cells, d_embed)``, in the floating type of the activations
+        (float64 for integers, booleans and half precision).
 
         Raises
         ------
@@ -226,7 +231,8 @@ class AffineDictionary:
                 f"{self.dictionary_id}. Decode with the dictionary that made them."
             )
             raise DictionaryMismatchError(msg)
-        values = sp.csr_array(activations.values if isinstance(activations, Activations) else activations)
+        numbers = activations.values if isinstance(activations, Activations) else activations
+        values = sp.csr_array(numbers.astype(floating_type(numbers.dtype), copy=False))
         if values.shape[1] != self.n_concepts:
             msg = (
                 f"The activations have {values.shape[1]} concepts, dictionary {self.dictionary_id} has "

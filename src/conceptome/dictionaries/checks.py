@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Shaped
 
@@ -31,8 +33,7 @@ def embedding_values(
     if values.ndim != 2:
         msg = f"An embedding is 2-d (cells x d_embed), found {values.ndim} dimensions."
         raise InputError(msg)
-    if values.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        values = values.astype(np.float64)
+    values = values.astype(floating_type(values.dtype), copy=False)
     n_broken = int((~np.isfinite(values).all(axis=1)).sum())
     if n_broken:
         msg = (
@@ -41,6 +42,39 @@ def embedding_values(
         )
         raise InputError(msg)
     return values
+
+
+def floating_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Choose the type to compute in.
+
+    Parameters
+    ----------
+    dtype
+        Type of the numbers that were given.
+
+    Returns
+    -------
+    The same for float32 and float64; float64 for half precision, integers and booleans.
+    """
+    return dtype if dtype in (np.dtype(np.float32), np.dtype(np.float64)) else np.dtype(np.float64)
+
+
+def require_seed(seed: int) -> None:
+    """Refuse a negative seed.
+
+    Parameters
+    ----------
+    seed
+        What was given.
+
+    Raises
+    ------
+    InputError
+        If it is below 0.
+    """
+    if seed < 0:
+        msg = f"seed is {seed}, expected at least 0."
+        raise InputError(msg)
 
 
 def require_width(found: int, expected: int, dictionary_id: str, *, name: str = "") -> None:

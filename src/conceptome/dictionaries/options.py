@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from conceptome.core import InputError
 
@@ -42,7 +43,7 @@ class TopK:
         counts = ("n_concepts", "k", "max_epochs", "batch_size", "dead_after", "k_aux", "patience")
         for name in counts:
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is not None and (not isinstance(value, Integral) or value < 1):
                 msg = f"TopK: {name} is {value}, expected a positive whole number."
                 raise InputError(msg)
         for name in ("validation_fraction", "heldout_fraction"):

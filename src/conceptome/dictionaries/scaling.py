@@ -35,7 +35,7 @@ def center_and_scale(
     rounding = float(np.finfo(np.float32).eps) ** 2 * float(mean @ mean)
     if squared_norm <= rounding:
         msg = (
-            f"All {len(values)} cells have the same embedding, so there is nothing to learn. "
+            f"All {len(values)} training cells have the same embedding, so there is nothing to learn. "
             "Check that the encoder reads the genes of these data."
         )
         raise InputError(msg)

@@ -61,7 +61,7 @@ class TopKDictionary(AffineDictionary):
         Parameters
         ----------
         pre
-            Pre-activations, ``(n_rows, n_concepts)``.
+            Pre-activations, ``(n_rows, n_concepts)``, finite.
 
         Returns
         -------
@@ -84,7 +84,7 @@ class TopKDictionary(AffineDictionary):
         Parameters
         ----------
         pre
-            Pre-activations, ``(n_rows, n_concepts)``.
+            Pre-activations, ``(n_rows, n_concepts)``, finite.
         concept
             Index of the concept.
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from conceptome.core import Embeddings, InputError
 from conceptome.dictionaries.affine import Weights
-from conceptome.dictionaries.checks import embedding_values
+from conceptome.dictionaries.checks import embedding_values, require_seed
 from conceptome.dictionaries.fidelity import explained_variance
 from conceptome.dictionaries.heldout import HeldoutSplit
 from conceptome.dictionaries.options import TopK
@@ -61,16 +61,16 @@ def train(
     Raises
     ------
     InputError
-        If there are fewer than 50 cells, NaN, no variation, k > n_concepts, or `groups` of another length or
-        with a single value.
+        If there are fewer than 50 cells, NaN, no variation, k > n_concepts, a negative seed, or `groups` of
+        another length or with a single value.
     """
     from conceptome.dictionaries.optimisation import optimise
 
+    require_seed(seed)
     values = embedding_values(embeddings)
     if len(values) < MIN_CELLS:
         msg = f"Training needs at least {MIN_CELLS} cells, found {len(values)}."
         raise InputError(msg)
-    center_and_scale(values)
     asked = options or TopK()
     split, heldout = _hold_out(embeddings, groups, fraction=asked.heldout_fraction, seed=seed)
     learned, validation = _split_rows(~heldout, fraction=asked.validation_fraction, seed=seed)
@@ -113,6 +113,12 @@ def _hold_out(
         msg = f"groups has {len(groups)} entries, expected one for each of {len(names)} cells."
         raise InputError(msg)
     donors = [str(group) for group in groups]
+    if len(set(donors)) == 1:
+        msg = (
+            f"groups has the single value {donors[0]!r} in all {len(donors)} cells, holding out whole groups "
+            "needs two or more. Leave groups out to hold out cells, or give a column with several donors."
+        )
+        raise InputError(msg)
     split = HeldoutSplit.draw(donors, fraction=fraction, seed=seed, by="group")
     return split, split.mask(donors)
 
