@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,8 +82,16 @@ def test_concepts_are_labelled():
     assert frame["best_label_f1"][1] > 0.95  # the threshold misses the weakest of the other half
     assert frame["best_label_f1"][2] == pytest.approx(2 / 3, abs=0.03)
     assert np.isnan(frame["best_label_f1"][3])
-    record = Activations(a, pd.Index([str(i) for i in range(200)]), "id")
+    record = Activations(a, pd.Index([f"{i:03}" for i in range(200)]), "id")
     pd.testing.assert_frame_equal(label_concepts(record, pd.Series(labels, dtype="category")), frame)
+
+
+def test_the_order_of_a_record_does_not_matter():
+    a, labels, _ = cells()
+    ids = pd.Index([f"cell{i}" for i in range(200)])
+    order = np.random.default_rng(1).permutation(200)
+    shuffled = label_concepts(Activations(a[order], ids[order], "id"), labels[order])
+    pd.testing.assert_frame_equal(shuffled, label_concepts(Activations(a, ids, "id"), labels))
 
 
 def test_cells_without_a_label_do_not_count():
@@ -96,6 +106,13 @@ def test_refuses_labels_that_do_not_fit():
     with pytest.raises(InputError) as error:
         label_concepts(a, labels[:-1])
     assert str(error.value) == "labels has 199 entries, expected one for each of 200 cells."
-    with pytest.raises(InputError) as few:
-        label_concepts(a[:9], labels[:9])
-    assert str(few.value) == "No label has at least 10 cells, so concepts cannot be labelled."
+
+
+def test_labels_that_are_all_rare_leave_concepts_unlabelled_with_a_warning(caplog):
+    a, labels, _ = cells()
+    with caplog.at_level(logging.WARNING):
+        frame = label_concepts(a[:9], labels[:9])
+    assert caplog.messages == ["No label has at least 10 cells, so concepts stay unlabelled."]
+    assert frame["best_label"].tolist() == [""] * 4
+    assert frame["best_label_f1"].isna().all()
+    assert frame.index.equals(label_concepts(a, labels).index)

@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 
 from conceptome.core import InputError, Names
+from conceptome.data.columns import label_problem, require_names
 from conceptome.data.counts import CountTotals, count_totals
 from conceptome.data.genes import GeneNaming, gene_naming, symbols
 from conceptome.data.wording import did_you_mean, some
@@ -95,7 +96,14 @@ def inspect(
     Returns
     -------
     The facts, all problems and all warnings.
+
+    Raises
+    ------
+    InputError
+        If `obs_keys` or `label_keys` is a single text.
     """
+    require_names(obs_keys, "obs_keys")
+    require_names(label_keys, "label_keys")
     facts = {"n_cells": adata.n_obs, "n_genes": adata.n_vars, "naming": gene_naming(adata.var_names)}
     if not adata.n_obs or not adata.n_vars:
         problem = f"The AnnData is empty: {adata.n_obs:,} cells x {adata.n_vars:,} genes."
@@ -104,7 +112,8 @@ def inspect(
     problems += [problem for key in obs_keys for problem in _key_problems(adata.obs, key)]
     warnings = _naming_warnings(adata)
     problems += [problem for key in label_keys for problem in _label_problems(adata.obs, key)]
-    found = [key for key in (*obs_keys, *label_keys) if key in adata.obs]
+    usable = [key for key in label_keys if not _label_problems(adata.obs, key)]
+    found = dict.fromkeys((*(key for key in obs_keys if key in adata.obs), *usable))
     warnings += [warning for key in found for warning in _key_warnings(adata.obs, key)]
     facts["categories"] = _categories(adata.obs)
     try:
@@ -180,7 +189,8 @@ def _missing_key(obs: pd.DataFrame, key: str) -> list[str]:
 def _label_problems(obs: pd.DataFrame, key: str) -> list[str]:
     if key not in obs:
         return _missing_key(obs, key)
-    return [f"obs[{key!r}] has no value in any cell. Choose another column."] if obs[key].isna().all() else []
+    problem = label_problem(obs, key)
+    return [] if problem is None else [problem]
 
 
 def _key_problems(obs: pd.DataFrame, key: str) -> list[str]:

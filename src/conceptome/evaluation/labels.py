@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
-from conceptome.core import InputError
+from conceptome.core import InputError, Names
+from conceptome.data.columns import label_problem
 
 if TYPE_CHECKING:
     Labels: TypeAlias = "pd.Series[str]"
 else:
     Labels = pd.Series
-
-MAX_LABELS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +26,7 @@ class LabelledCells:
     key: str
     """Column of `obs`."""
     rows: Int[np.ndarray, " cells"]
-    """Positions in the AnnData."""
+    """Positions among all cells."""
     labels: np.ndarray
     """Label of each of these cells."""
     groups: np.ndarray | None
@@ -45,6 +44,21 @@ class LabelledCells:
         """Return some of these cells."""
         groups = None if self.groups is None else self.groups[positions]
         return LabelledCells(self.key, self.rows[positions], self.labels[positions], groups)
+
+
+def id_order(cell_ids: Names) -> Int[np.ndarray, " cells"]:
+    """Order cells by their ids.
+
+    Parameters
+    ----------
+    cell_ids
+        Id of each cell.
+
+    Returns
+    -------
+    Positions, the smallest id first.
+    """
+    return np.argsort(cell_ids.to_numpy(dtype=str), kind="stable")
 
 
 def read_column(obs: pd.DataFrame, key: str) -> Labels:
@@ -90,16 +104,13 @@ def read_labels(obs: pd.DataFrame, key: str) -> Labels:
     Raises
     ------
     InputError
-        If there is no such column, or it has fewer than 2 or more than 200 different values.
+        If there is no such column, it has fewer than 2 or more than 200 different values, or none of them has
+        10 cells.
     """
     column = read_column(obs, key)
-    n_labels = column.nunique()
-    if not 2 <= n_labels <= MAX_LABELS:
-        msg = (
-            f"obs[{key!r}] has {n_labels} different values, a label needs 2 to {MAX_LABELS}. "
-            "Choose a column that names populations."
-        )
-        raise InputError(msg)
+    problem = label_problem(obs, key)
+    if problem is not None:
+        raise InputError(problem)
     return column
 
 

@@ -10,10 +10,12 @@ import pandas as pd
 from anndata import AnnData
 from jaxtyping import Bool
 
-from conceptome.core import Csr, Dictionary, Embeddings, Encoder, Evaluation, InputError
+from conceptome.core import Csr, Dictionary, Embeddings, Encoder, Evaluation, InputError, Names
+from conceptome.data.columns import require_names
 from conceptome.dictionaries import HeldoutSplit, NeuronDictionary, PcaDictionary
+from conceptome.dictionaries.checks import require_seed, require_source
 from conceptome.evaluation.fidelity import measure_fidelity
-from conceptome.evaluation.labels import LabelledCells, Labels, read_column, read_labels
+from conceptome.evaluation.labels import LabelledCells, Labels, id_order, read_column, read_labels
 from conceptome.evaluation.probes import probe
 from conceptome.evaluation.splits import seeded_split
 from conceptome.evaluation.units import MATCH_F1, match_units
@@ -22,6 +24,7 @@ N_SPLITS = 3
 UNIT_TEST_SHARE = 0.5
 PROBE_TEST_SHARE = 0.3
 PROBE_CELLS = 20_000  # a logistic regression learns little more from more
+UNIT_COLUMNS = ["dictionary", "label_key", "label", "unit", "threshold", "f1_validation", "f1"]
 HELDOUT_FRACTION = 0.1  # for dictionaries that name no split of their own
 
 logger = logging.getLogger(__name__)
@@ -44,7 +47,8 @@ def evaluate(
     Baselines are fitted on the cells the dictionary was trained on; fidelity is measured on those it held
     out. Dictionaries never see labels, so units and probes use all labelled cells, in 3 seeded splits: half
     of the cells choose a unit and its threshold and the other half score it; 70% of at most 20,000 cells
-    train a probe and 30% score it.
+    train a probe and 30% score it. Cells are taken in the order of their ids, so that their order in `adata`
+    changes nothing.
 
     Parameters
     ----------
@@ -55,7 +59,7 @@ def evaluate(
     dictionary
         The dictionary.
     label_keys
-        Columns of `obs` that name populations.
+        Columns of `obs` that name populations; none = fidelity only.
     seed
         Decides the splits.
     embeddings
@@ -71,9 +75,16 @@ def evaluate(
     Raises
     ------
     InputError
-        If a column is missing or not usable, the embeddings are of other cells, or the split of the
-        dictionary cannot be applied to these cells.
+        If a column is missing or not usable, the seed is negative, the embeddings are of other cells, or the
+        split of the dictionary cannot be applied to these cells.
+    DictionaryMismatchError
+        If the embeddings come from another encoder than the dictionary's.
     """
+    require_names(label_keys, "label_keys")
+    require_seed(seed)
+    order = id_order(adata.obs_names)
+    labels = {key: read_labels(adata.obs.iloc[order], key) for key in label_keys}
+    groups = None if group_key is None else read_column(adata.obs.iloc[order], group_key)
     embedded = _embed(adata, encoder) if embeddings is None else embeddings
     if not embedded.cell_ids.equals(adata.obs_names):
         msg = (
@@ -81,10 +92,9 @@ def evaluate(
             "another order. Embed this adata again."
         )
         raise InputError(msg)
-    labels = {key: read_labels(adata.obs, key) for key in label_keys}
-    groups = None if group_key is None else read_column(adata.obs, group_key)
-    heldout = _heldout(dictionary, embedded, groups, seed=seed)
-    z = embedded.values
+    require_source(embedded, dictionary_id=dictionary.dictionary_id, encoder_id=dictionary.encoder_id)
+    z = embedded.values[order]
+    heldout = _heldout(dictionary, embedded.cell_ids[order], groups, seed=seed)
     dictionaries = _with_baselines(dictionary, z, heldout)
     activations = {name: each.encode(z) for name, each in dictionaries.items()}
     measures = [
@@ -107,7 +117,8 @@ def evaluate(
         if len(unscored):
             logger.warning("obs[%r]: too few cells to score %s", key, ", ".join(unscored))
         measures += _measure_probes(representations, cells, seed=seed)
-    return Evaluation(pd.DataFrame(measures), pd.concat(units, ignore_index=True), dictionary.dictionary_id)
+    table = pd.concat(units, ignore_index=True) if units else pd.DataFrame(columns=UNIT_COLUMNS)
+    return Evaluation(pd.DataFrame(measures), table, dictionary.dictionary_id)
 
 
 def _embed(adata: AnnData, encoder: Encoder | None) -> Embeddings:
@@ -118,10 +129,10 @@ def _embed(adata: AnnData, encoder: Encoder | None) -> Embeddings:
 
 
 def _heldout(
-    dictionary: Dictionary, embeddings: Embeddings, groups: Labels | None, *, seed: int
+    dictionary: Dictionary, cell_ids: Names, groups: Labels | None, *, seed: int
 ) -> Bool[np.ndarray, " cells"]:
     """Apply the split the dictionary was trained with, or draw one where it names none."""
-    cells = embeddings.cell_ids.astype(str).tolist()
+    cells = cell_ids.astype(str).tolist()
     stored = getattr(dictionary, "training", {}).get("split")
     if stored is None:
         return HeldoutSplit.draw(cells, fraction=HELDOUT_FRACTION, seed=seed, by="cell").mask(cells)
@@ -142,13 +153,16 @@ def _heldout(
 def _with_baselines(
     dictionary: Dictionary, z: np.ndarray, heldout: Bool[np.ndarray, " cells"]
 ) -> dict[str, Dictionary]:
-    """Name the dictionary, its neurons, and as many principal components as it has active concepts."""
+    """Name the dictionary, its neurons, and as many principal components as it has active concepts.
+
+    A dictionary that is itself of such a kind takes the place of that baseline.
+    """
     active = dictionary.encode(z).nnz / len(z)
     n_components = int(np.clip(np.round(active), 1, z.shape[1]))
-    return {
-        dictionary.kind: dictionary,
-        "neurons": NeuronDictionary.fit(z[~heldout]),
-        "pca": PcaDictionary.fit(z[~heldout], n_components=n_components),
+    neurons = NeuronDictionary.fit(z[~heldout])
+    pca = PcaDictionary.fit(z[~heldout], n_components=n_components)
+    return {dictionary.kind: dictionary} | {
+        baseline.kind: baseline for baseline in (neurons, pca) if baseline.kind != dictionary.kind
     }
 
 

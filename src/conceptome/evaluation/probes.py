@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from conceptome.core import Csr
-from conceptome.evaluation.units import MIN_LABEL_CELLS
+from conceptome.data.columns import MIN_LABEL_CELLS
 
 
 def probe(

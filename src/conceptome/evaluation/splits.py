@@ -14,6 +14,9 @@ def seeded_split(
 ) -> Bool[np.ndarray, " cells"]:
     """Choose test cells.
 
+    Cells are drawn by position: give them in an order of their own, such as that of their ids, and the choice
+    does not depend on how a file orders them.
+
     Parameters
     ----------
     labels

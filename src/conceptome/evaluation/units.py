@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Float
 
 from conceptome.core import Activations, Csr, InputError
-from conceptome.evaluation.labels import Labels, membership
+from conceptome.data.columns import MIN_LABEL_CELLS
+from conceptome.evaluation.labels import Labels, id_order, membership
 from conceptome.evaluation.splits import seeded_split
 
-MIN_LABEL_CELLS = 5  # in the cells that choose as in the cells that score
 MATCH_F1 = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 def choose_thresholds(
@@ -137,7 +141,8 @@ def label_concepts(
     Parameters
     ----------
     activations
-        A record or CSR, ``(n_cells, n_concepts)``.
+        A record or CSR, ``(n_cells, n_concepts)``. The halves of a record are drawn by cell id, whatever the
+        order of its cells; those of a bare CSR, which names no cells, depend on their order.
     labels
         Label of each cell; cells with a missing label are left out.
     seed
@@ -146,25 +151,28 @@ def label_concepts(
     Returns
     -------
     Indexed by concept: ``best_label, best_label_f1``; an empty label and NaN for a concept that is active in
-    no labelled cell. Labels with fewer than 10 cells are not candidates.
+    no labelled cell. Labels with fewer than 10 cells are not candidates; if none has so many, all are empty
+    and a warning says so.
 
     Raises
     ------
     InputError
-        If `labels` has another length than the activations, or no label has enough cells.
+        If `labels` has another length than the activations.
     """
     values = activations.values if isinstance(activations, Activations) else activations
+    concepts = pd.RangeIndex(values.shape[1], name="concept")
     column = pd.Series(np.asarray(labels, dtype=object))
     if len(column) != values.shape[0]:
         msg = f"labels has {len(column)} entries, expected one for each of {values.shape[0]} cells."
         raise InputError(msg)
-    known = column.notna().to_numpy()
-    present, values = column[known].astype(str).to_numpy(dtype=object), values[np.flatnonzero(known)]
+    order = id_order(activations.cell_ids) if isinstance(activations, Activations) else np.arange(len(column))
+    rows = order[column.notna().to_numpy()[order]]
+    present, values = column[rows].astype(str).to_numpy(dtype=object), values[rows]
     names, sizes = np.unique(present.astype(str), return_counts=True)
     names = names[sizes >= 2 * MIN_LABEL_CELLS]
     if not len(names):
-        msg = f"No label has at least {2 * MIN_LABEL_CELLS} cells, so concepts cannot be labelled."
-        raise InputError(msg)
+        logger.warning("No label has at least %d cells, so concepts stay unlabelled.", 2 * MIN_LABEL_CELLS)
+        return pd.DataFrame({"best_label": "", "best_label_f1": np.nan}, index=concepts)
     members = membership(present, names.tolist())
     half = seeded_split(present, test_share=0.5, seed=seed)
     scores = []
@@ -178,5 +186,5 @@ def label_concepts(
             "best_label": np.where(active, names[np.argmax(f1, axis=1)], ""),
             "best_label_f1": np.where(active, f1.max(axis=1), np.nan),
         },
-        index=pd.RangeIndex(values.shape[1], name="concept"),
+        index=concepts,
     )
