@@ -146,3 +146,15 @@ def test_names_of_no_known_kind_are_compared_as_they_are():
     alignment = align(index(["3", "1"]), cells(["1", "2", "3"]))
     assert alignment.naming == "other"
     assert np.array_equal(alignment.columns, [2, 0])
+
+
+def test_genes_renamed_in_place_are_read_anew():
+    data = cells(GENES)
+    assert align(index(GENES), data).columns.tolist() == list(range(10))
+    data.var_names = GENES[::-1]
+    assert align(index(GENES), data).columns.tolist() == list(range(9, -1, -1))
+    data.var_names = [f"ENSG{i:011d}.1" for i in range(10)]
+    data.var["gene_symbols"] = GENES
+    assert align(index(GENES), data).columns.tolist() == list(range(10))
+    data.var["gene_symbols"] = GENES[::-1]
+    assert align(index(GENES), data).columns.tolist() == list(range(9, -1, -1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ _NAMINGS: tuple[GeneNaming, ...] = ("symbol", "ensembl", "other")
 
 ENSEMBL_COLUMNS = ("ensembl_id", "gene_ids", "gene_id", "ensembl", "ensembl_ids", "feature_id")
 SYMBOL_COLUMNS = ("gene_symbols", "gene_symbol", "symbol", "gene_name", "gene_names", "feature_name")
+CACHED_LISTS = 8
+"""Lists of gene names whose reading is remembered: encoders align the same data for every batch of edits."""
 
 _ENSEMBL = re.compile(r"(ENS[A-Z]*G\d{11})(?:\.\d+)?")
 _NO_SYMBOL = re.compile(r"\W*\d*$|ENS[A-Z]*[TPE]\d{11}|[NX][MR]_\d|ILMN_|\S+_at$")
@@ -36,7 +39,12 @@ def gene_naming(names: Iterable[object]) -> GeneNaming:
     ``"ensembl"`` for gene ids of any species, with or without version; ``"other"`` for numbers, transcripts,
     probes and empty lists; ``"symbol"`` for everything else.
     """
-    kinds = Counter(map(_kind, map(str, names)))
+    return _gene_naming(tuple(map(str, names)))
+
+
+@functools.lru_cache(maxsize=CACHED_LISTS)
+def _gene_naming(names: tuple[str, ...]) -> GeneNaming:
+    kinds = Counter(map(_kind, names))
     return max(_NAMINGS, key=lambda naming: kinds[naming]) if kinds else "other"
 
 
@@ -59,8 +67,12 @@ def strip_version(names: Iterable[object]) -> Names:
     -------
     Names in the same order.
     """
-    stripped = [_ENSEMBL.sub(r"\1", name) if name.startswith("ENS") else name for name in map(str, names)]
-    return pd.Index(stripped, dtype=object)
+    return pd.Index(_strip_version(tuple(map(str, names))), dtype=object)
+
+
+@functools.lru_cache(maxsize=CACHED_LISTS)
+def _strip_version(names: tuple[str, ...]) -> list[str]:
+    return [_ENSEMBL.sub(r"\1", name) if name.startswith("ENS") else name for name in names]
 
 
 def symbols(adata: AnnData) -> Names:
