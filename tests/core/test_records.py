@@ -3,7 +3,15 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from conceptome.core import ENRICHMENT_COLUMNS, Activations, Edits, Embeddings, Enrichment, InputError
+from conceptome.core import (
+    ENRICHMENT_COLUMNS,
+    Activations,
+    Attributions,
+    Edits,
+    Embeddings,
+    Enrichment,
+    InputError,
+)
 
 
 def cells(n):
@@ -52,3 +60,25 @@ def test_enrichment_refuses_a_table_without_its_columns():
     ):
         Enrichment(pd.DataFrame())
     assert Enrichment(pd.DataFrame(columns=list(ENRICHMENT_COLUMNS))).to_frame().empty
+
+
+@pytest.mark.parametrize("name", ["n_differing", "sign_consistency", "null_attribution", "null_se", "p"])
+def test_attributions_refuse_an_array_of_another_shape(name):
+    floats = ("attribution", "se", "ci_low", "ci_high", "effect_act", "effect_pre", "sign_consistency")
+    record = Attributions(
+        **{field: np.zeros((2, 3)) for field in (*floats, "p", "q", "null_attribution", "null_se")},
+        n_differing=np.zeros((2, 3), dtype=int),
+        drives=np.zeros((2, 3), dtype=bool),
+        floor=np.zeros(2),
+        null_driver_rate=np.zeros(2),
+        n_pairs=np.zeros(2, dtype=int),
+        status=np.array(["ok", "ok"]),
+        concepts=np.arange(2),
+        genes=pd.Index(["a", "b", "c"]),
+        dictionary_id="d",
+        encoder_id="e",
+    )
+    object.__setattr__(record, name, getattr(record, name)[:, :2])  # annotations are checked while testing
+    with pytest.raises(InputError) as error:
+        record.__post_init__()
+    assert str(error.value) == f"Attributions: {name} has shape (2, 2), expected (2, 3) (concepts x genes)."

@@ -12,6 +12,7 @@ from conceptome.core.errors import (
     require_extra,
 )
 from conceptome.core.hashing import content_id
+from conceptome.core.options import require_at_least, require_choice
 from conceptome.core.protocols import Decoder, Dictionary, Encoder
 from conceptome.core.records import Activations, Edits, Effects, Embeddings, Pairs
 from conceptome.core.results import (
@@ -51,5 +52,7 @@ __all__ = [
     "Ranking",
     "content_id",
     "map_blocks",
+    "require_at_least",
+    "require_choice",
     "require_extra",
 ]

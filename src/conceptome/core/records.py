@@ -87,7 +87,7 @@ class Activations:
 class Edits:
     """Edited cells: for each edit the cell it starts from and a sparse row of new values.
 
-    One form serves substitution, masking, means, insertion and whole gene sets. Edit `e` sets the genes
+    One form serves substitution and masking, of one gene or of many. Edit `e` sets the genes
     ``genes[indptr[e]:indptr[e + 1]]`` of cell ``cells[e]`` to ``values[indptr[e]:indptr[e + 1]]``.
     """
 
@@ -190,8 +190,21 @@ class Effects:
     differs: Bool[np.ndarray, "pairs genes"]
     """Whether the edit changed the gene's value in that pair."""
     activation: Float[np.ndarray, " pairs"]
-    """Unedited activation of the cell that was edited (of the factual, for `insert`)."""
+    """Unedited activation of the cell that was edited."""
     cluster: Int[np.ndarray, " pairs"]
-    """Pairs that share a counterfactual share a cluster."""
+    """Pairs that edit one cell or share a counterfactual, directly or by a chain, share a cluster."""
     factual: Int[np.ndarray, " pairs"]
     """Identity of the factual, for averaging over its counterfactuals and for the bootstrap."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per pair and gene: ``pair`` (number of the factual), ``gene`` (column position)."""
+        n_pairs, n_genes = self.act.shape
+        return pd.DataFrame(
+            {
+                "pair": np.repeat(self.factual, n_genes),
+                "gene": np.tile(np.arange(n_genes), n_pairs),
+                "act": self.act.ravel(),
+                "pre": self.pre.ravel(),
+                "differs": self.differs.ravel(),
+            }
+        )

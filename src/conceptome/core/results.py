@@ -45,9 +45,9 @@ class Attributions:
     ci_low: Float[np.ndarray, "concepts genes"]
     ci_high: Float[np.ndarray, "concepts genes"]
     effect_act: Float[np.ndarray, "concepts genes"]
-    """Mean effect on the activation over the pairs."""
+    """Mean effect on the activation over the factuals."""
     effect_pre: Float[np.ndarray, "concepts genes"]
-    """Mean effect on the pre-activation over the pairs."""
+    """Mean effect on the pre-activation over the factuals."""
     n_differing: Int[np.ndarray, "concepts genes"]
     sign_consistency: Float[np.ndarray, "concepts genes"]
     """Share of the non-zero effects that have the sign of the attribution; NaN where all are zero."""
@@ -82,9 +82,13 @@ class Attributions:
             "ci_high",
             "effect_act",
             "effect_pre",
+            "n_differing",
+            "sign_consistency",
             "p",
             "q",
             "drives",
+            "null_attribution",
+            "null_se",
         ):
             if getattr(self, name).shape != shape:
                 found = getattr(self, name).shape

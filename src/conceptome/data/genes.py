@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 
@@ -93,6 +94,28 @@ def symbols(adata: AnnData) -> Names:
         If the names are no symbols and no column holds them.
     """
     return _names_as("symbol", adata, SYMBOL_COLUMNS)
+
+
+def symbols_or_names(adata: AnnData) -> Names:
+    """Return the symbol of every gene where there is one, else its name in ``var_names``.
+
+    Parameters
+    ----------
+    adata
+        The cells.
+
+    Returns
+    -------
+    One name per gene in the order of ``var_names``; only Ensembl ids are replaced.
+    """
+    names = adata.var_names
+    if gene_naming(names) != "ensembl":
+        return names
+    try:
+        found = symbols(adata)
+    except InputError:
+        return names
+    return pd.Index(np.where(found != "", found, names), dtype=object)
 
 
 def ensembl_ids(adata: AnnData) -> Names:

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
-from conceptome.core import InputError
+from conceptome.core import InputError, require_at_least, require_choice
 
 DEMO = "demo"
 
@@ -87,11 +87,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                msg = f"{name} is {value}, expected at least {least}."
-                raise InputError(msg)
-        for name in _choices():
-            _require_choice(name, getattr(self, name))
+            if value is not None:
+                require_at_least(name, value, least)
+        for name, choices in _choices().items():
+            require_choice(name, getattr(self, name), choices)
         if self.min_size > self.max_size:
             msg = f"min_size is {self.min_size} and max_size {self.max_size}: no term can lie between them."
             raise InputError(msg)
@@ -121,13 +120,6 @@ _LEAST = {
 def _choices() -> dict[str, tuple[str, ...]]:
     hints = get_type_hints(RunConfig)
     return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
-
-
-def _require_choice(name: str, value: object) -> None:
-    choices = _choices()[name]
-    if value not in choices:
-        msg = f"{name} is {value!r}, expected one of {', '.join(choices)}."
-        raise InputError(msg)
 
 
 @cache
@@ -189,7 +181,7 @@ def _converted(name: str, value: Any) -> Any:  # noqa: ANN401 - a TOML value may
     hint = get_type_hints(RunConfig)[name]
     kinds = get_args(hint) or (hint,)
     if get_origin(hint) is Literal:
-        _require_choice(name, value)
+        require_choice(name, value, _choices()[name])
         return value
     if get_origin(hint) is tuple:
         value = (value,) if isinstance(value, str) else value
