@@ -33,7 +33,9 @@ def demo_records() -> SimpleNamespace:
     dictionary = cm.dictionaries.PcaDictionary.fit(embeddings)
     activations = dictionary.encode(embeddings)
     library_size = cm.data.library_size(adata)
-    pairs = cm.counterfactuals.match(activations, embeddings, library_size=library_size, n_pairs=64, seed=0)
+    pairs = cm.counterfactuals.match(
+        activations, embeddings, dictionary=dictionary, library_size=library_size, n_pairs=64, seed=0
+    )
     attributions = cm.attribution.attribute(adata, encoder, dictionary, pairs, n_bootstrap=200, seed=0)
     de = cm.attribution.differential_expression(adata, activations)
     gene_sets = cm.enrichment.load_gene_sets("immune-starter")

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import conceptome as cm
-from conceptome.core import Activations, DictionaryMismatchError
+from conceptome.core import Activations, DictionaryMismatchError, Embeddings
 from conceptome.counterfactuals.absence import barred_cells
 
 
@@ -43,6 +43,30 @@ def test_match_pairs_with_cells_that_lack_the_concept(encoded):
     plain = cm.counterfactuals.match(activations, embeddings, n_pairs=16, pairing="nearest", seed=0)
     assert (pre[plain.counterfactual, plain.concept] > 0).any()
     assert plain.distance.mean() < pairs.distance.mean()
+
+
+def test_the_reason_names_the_rules(encoded):
+    embeddings, dictionary, activations = encoded
+    obs = pd.DataFrame({"well": np.arange(400)}, index=activations.cell_ids)
+    pairs = cm.counterfactuals.match(
+        activations, embeddings, dictionary=dictionary, obs=obs, match_on=["well"], n_pairs=8, concepts=[0]
+    )
+    assert dict(pairs.not_attributable) == {
+        0: "no admissible counterfactual for 8 of 8 factuals "
+        "(pairing=distinct, pre-activation at most 0, match_on=well)"
+    }
+
+
+def test_embeddings_of_another_encoder_are_refused(encoded):
+    embeddings, _, activations = encoded
+    dictionary = cm.dictionaries.NeuronDictionary.fit(Embeddings(embeddings, activations.cell_ids, "e1"))
+    other = Embeddings(embeddings, activations.cell_ids, "e2")
+    with pytest.raises(DictionaryMismatchError, match=r"^The embeddings come from encoder e2, dictionary "):
+        cm.counterfactuals.match(
+            dictionary.encode(Embeddings(embeddings, activations.cell_ids, "e1")),
+            other,
+            dictionary=dictionary,
+        )
 
 
 def test_another_dictionary_is_refused(encoded):

@@ -50,6 +50,16 @@ def test_factuals_go_without_where_candidates_run_out():
     assert (chosen == -1).sum() == 2
 
 
+def test_every_factual_gets_its_first_before_any_gets_a_second():
+    for seed in range(20):
+        pool, factual = world(seed, 5, 7)
+        chosen = assigned(pool, factual, 2)
+        assert (chosen[:, 0] >= 0).all()
+        assert (chosen[:, 1] >= 0).sum() == 2
+        assert len(np.unique(chosen[chosen >= 0])) == 7
+        np.testing.assert_array_equal(chosen[:, 0], assigned(pool, factual)[:, 0])
+
+
 def test_no_candidate_at_all():
     pool, factual = world(2, 3, 0)
     np.testing.assert_array_equal(assigned(pool, factual, 2), np.full((3, 2), -1))

@@ -6,6 +6,7 @@ from scipy.spatial.distance import cdist
 
 from conceptome.core import Activations, DictionaryMismatchError, Embeddings, InputError
 from conceptome.counterfactuals import match
+from conceptome.counterfactuals.inputs import _log_library
 
 N_CELLS, N_CONCEPTS = 400, 9
 
@@ -69,7 +70,9 @@ def test_concepts_without_enough_pairs_say_why(cells):
     assert set(pairs.concept) == set(range(7))
     strict = match(activations, embeddings, obs=obs, library_size=library, match_on=["donor"], caliper=1e-5)
     assert strict.not_attributable[0].startswith("no admissible counterfactual for ")
-    assert strict.not_attributable[0].endswith(" of 64 factuals (match_on=donor, caliper=1e-05)")
+    assert strict.not_attributable[0].endswith(
+        " of 64 factuals (pairing=distinct, match_on=donor, caliper=1e-05)"
+    )
     assert len(strict) == 0
     assert strict.n_dropped[0] > 56
 
@@ -121,6 +124,8 @@ def test_null_pairs_are_active_distinct_and_as_far_apart(cells):
         np.testing.assert_array_equal(null.pair[mine], np.arange(60))
         unordered = {frozenset(p) for p in zip(null.factual[mine], null.counterfactual[mine], strict=True)}
         assert len(unordered) == 60
+        ratio = null.distance[mine] / np.repeat(pairs.distance[pairs.concept == concept], 2)
+        assert 0.9 < np.median(ratio) < 1.1
 
 
 def test_concepts_are_independent_of_each_other(cells):
@@ -156,10 +161,37 @@ def test_arrays_are_accepted_and_seeds_matter(cells):
     assert not one.to_frame().equals(third.to_frame())
 
 
+def test_library_size_may_be_a_series_of_counts(cells):
+    activations, embeddings, obs, library = cells
+    counts = pd.Series(library.round().astype(np.int64), index=obs.index)
+    one = match(activations, embeddings, library_size=counts, caliper=0.3)
+    other = match(activations, embeddings, library_size=counts.to_numpy(dtype=float), caliper=0.3)
+    pd.testing.assert_frame_equal(one.to_frame(), other.to_frame())
+    with pytest.raises(
+        InputError, match="library_size describes 400 cells, the activations 400, and the ids"
+    ):
+        match(activations, embeddings, library_size=counts.iloc[::-1])
+    with pytest.raises(InputError, match=r"library_size has 399 values, 0 of them not above 0; expected the"):
+        _log_library(library[1:], N_CELLS, caliper=None)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_embeddings_that_are_not_finite(cells, broken):
+    activations, embeddings, _, _ = cells
+    values = embeddings.values.copy()
+    values[5:7, 2] = broken
+    for given in (values, Embeddings(values, embeddings.cell_ids, "e1")):
+        with pytest.raises(InputError, match=r"^The embedding has NaN or infinite values in 2 of 400 cells"):
+            match(activations, given)
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"n_pairs": 0}, "n_pairs is 0, expected at least 1."),
+        ({"seed": -1}, "seed is -1, expected at least 0."),
+        ({"match_on": "donor"}, "match_on is a text, expected a list of column names: ['donor']."),
+        ({"describe": "type"}, "describe is a text, expected a list of column names: ['type']."),
         (
             {"n_pairs": 5},
             "min_pairs=8 with n_pairs=5: no concept could have enough pairs. "

@@ -81,3 +81,13 @@ def test_equal_distances_go_to_the_lower_position():
     pool = CellPool(values, active, np.zeros(6, dtype=int), np.full(6, np.nan), None)
     found = nearest_admissible(pool, np.array([3, 0]), np.array([0, 0]), n_neighbours=2)
     np.testing.assert_array_equal(found, [[1, 2], [1, 2]])
+
+
+def test_of_very_many_equal_distances_any_are_found():
+    values = np.zeros((300, 2), dtype=np.float32)
+    barred = np.zeros((300, 1), dtype=bool)
+    barred[150] = True
+    pool = CellPool(values, barred, np.zeros(300, dtype=int), np.full(300, np.nan), None)
+    found = nearest_admissible(pool, np.array([150]), np.array([0]), n_neighbours=3)[0]
+    assert len(np.unique(found)) == 3
+    assert ((found >= 0) & (found != 150)).all()

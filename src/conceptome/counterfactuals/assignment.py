@@ -18,7 +18,8 @@ def assign_distinct(
 ) -> Int[np.ndarray, "factuals n_counterfactuals"]:
     """Choose distinct counterfactuals for the factuals of one concept, of least total distance.
 
-    The choice is optimal among all cells when each factual brings as many of its nearest candidates as there
+    Every factual is given its first before any is given a second, from the candidates left, and so on. Each
+    round is optimal among all cells left when each factual brings as many of its nearest candidates as there
     are counterfactuals to give out: a farther one is never needed.
 
     Parameters
@@ -43,14 +44,12 @@ def assign_distinct(
     row, column = np.nonzero(neighbours >= 0)
     where = np.searchsorted(candidates, neighbours[row, column])
     distance = pool.distance(factual[row], neighbours[row, column])
-    forbidden = (distance.max() + 1.0) * (n_counterfactuals * len(factual) + 1)
+    forbidden = (distance.max() + 1.0) * (len(factual) + 1)
     cost = np.full((len(factual), len(candidates)), forbidden)
     cost[row, where] = distance
-    seat, taken = linear_sum_assignment(np.repeat(cost, n_counterfactuals, axis=0))
-    owner = seat // n_counterfactuals
-    allowed = cost[owner, taken] < forbidden
-    order = np.lexsort((cost[owner, taken], owner))
-    order = order[allowed[order]]
-    place = np.arange(len(order)) - np.searchsorted(owner[order], owner[order])
-    chosen[owner[order], place] = candidates[taken[order]]
+    for place in range(n_counterfactuals):
+        owner, taken = linear_sum_assignment(cost)
+        allowed = cost[owner, taken] < forbidden
+        chosen[owner[allowed], place] = candidates[taken[allowed]]
+        cost[:, taken] = forbidden
     return chosen

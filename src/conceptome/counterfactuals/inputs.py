@@ -6,10 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
-from conceptome.core import Activations, DictionaryMismatchError, Embeddings, InputError
+from conceptome.core import (
+    Activations,
+    Dictionary,
+    DictionaryMismatchError,
+    Embeddings,
+    InputError,
+    require_at_least,
+)
 from conceptome.counterfactuals.search import CellPool
+from conceptome.dictionaries.checks import embedding_values, require_source
 
 MISSING = -1
 
@@ -28,13 +36,30 @@ def check_counts(**counts: int) -> None:
         If one of them is below 1, or ``min_pairs`` exceeds ``n_pairs``.
     """
     for name, value in counts.items():
-        if value < 1:
-            msg = f"{name} is {value}, expected at least 1."
-            raise InputError(msg)
+        require_at_least(name, value, 1)
     if counts["min_pairs"] > counts["n_pairs"]:
         found = f"min_pairs={counts['min_pairs']} with n_pairs={counts['n_pairs']}"
         msg = f"{found}: no concept could have enough pairs. Lower min_pairs or raise n_pairs."
         raise InputError(msg)
+
+
+def check_columns(**columns: Sequence[str]) -> None:
+    """Refuse one bare name where a list of column names is meant.
+
+    Parameters
+    ----------
+    columns
+        The options of `match` that list columns, by name.
+
+    Raises
+    ------
+    InputError
+        If one of them is a text.
+    """
+    for name, value in columns.items():
+        if isinstance(value, str):
+            msg = f"{name} is a text, expected a list of column names: [{value!r}]."
+            raise InputError(msg)
 
 
 def chosen_concepts(activations: Activations, concepts: Sequence[int] | None) -> list[int]:
@@ -107,7 +132,7 @@ def cell_pool(
     *,
     barred: Bool[np.ndarray, "cells concepts"],
     match_codes: Mapping[str, Int[np.ndarray, " cells"]],
-    library_size: Float[np.ndarray, " cells"] | None,
+    library_size: Shaped[np.ndarray, " cells"] | pd.Series | None,
     caliper: float | None,
 ) -> CellPool:
     """Collect what the search needs to know about the cells.
@@ -136,6 +161,8 @@ def cell_pool(
     InputError
         If the parts do not fit together.
     """
+    if isinstance(library_size, pd.Series):
+        _check_cells("library_size", library_size.index, activations)
     return CellPool(
         values=values,
         barred=barred,
@@ -153,9 +180,11 @@ def _check_cells(what: str, index: pd.Index, activations: Activations) -> None:
 
 
 def embedded_values(
-    activations: Activations, embeddings: Embeddings | Float[np.ndarray, "cells d_embed"]
+    activations: Activations,
+    embeddings: Embeddings | Shaped[np.ndarray, "cells d_embed"],
+    dictionary: Dictionary | None,
 ) -> Float[np.ndarray, "cells d_embed"]:
-    """Return the bare embeddings, after a look at whether they are of the same cells as the activations.
+    """Return the bare embeddings, after a look at whether they are finite and belong to the activations.
 
     Parameters
     ----------
@@ -163,6 +192,8 @@ def embedded_values(
         Activations of all cells.
     embeddings
         A record or a bare array.
+    dictionary
+        The dictionary, if its encoder is to be compared with that of the record.
 
     Returns
     -------
@@ -171,16 +202,21 @@ def embedded_values(
     Raises
     ------
     InputError
-        If they are of other cells.
+        If they are of other cells, or not finite.
+    DictionaryMismatchError
+        If they come from another encoder than the dictionary's.
     """
     if isinstance(embeddings, Embeddings):
         _check_cells("embeddings", embeddings.cell_ids, activations)
-        return embeddings.values
-    if len(embeddings) != len(activations.cell_ids):
+        if dictionary is not None:
+            require_source(
+                embeddings, dictionary_id=dictionary.dictionary_id, encoder_id=dictionary.encoder_id
+            )
+    elif len(embeddings) != len(activations.cell_ids):
         found = f"embeddings has {len(embeddings)} rows, the activations {len(activations.cell_ids)} cells"
         msg = f"{found}. Pass the embeddings that were encoded."
         raise InputError(msg)
-    return embeddings
+    return embedding_values(embeddings)
 
 
 def _stratum(match_codes: Mapping[str, Int[np.ndarray, " cells"]], n_cells: int) -> Int[np.ndarray, " cells"]:
@@ -196,7 +232,7 @@ def _stratum(match_codes: Mapping[str, Int[np.ndarray, " cells"]], n_cells: int)
 
 
 def _log_library(
-    library_size: Float[np.ndarray, " cells"] | None, n_cells: int, *, caliper: float | None
+    library_size: Shaped[np.ndarray, " cells"] | pd.Series | None, n_cells: int, *, caliper: float | None
 ) -> Float[np.ndarray, " cells"]:
     if library_size is None:
         if caliper is not None:
@@ -206,8 +242,9 @@ def _log_library(
     if caliper is not None and not caliper > 0:
         msg = f"caliper is {caliper}, expected a positive difference of log library size, such as 0.5."
         raise InputError(msg)
-    if library_size.shape != (n_cells,) or not (library_size > 0).all():
-        found = f"{len(library_size)} values, {int((~(library_size > 0)).sum())} of them not above 0"
+    total = np.asarray(library_size, dtype=np.float64)
+    if total.shape != (n_cells,) or not (total > 0).all():
+        found = f"{len(total)} values, {int((~(total > 0)).sum())} of them not above 0"
         msg = f"library_size has {found}; expected the total count of each of {n_cells} cells, above 0."
         raise InputError(msg)
-    return np.log(library_size.astype(np.float64))
+    return np.log(total)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
-from conceptome.core import Activations, Dictionary, Embeddings, Pairs
+from conceptome.core import Activations, Dictionary, Embeddings, Pairs, require_at_least, require_choice
 from conceptome.counterfactuals.absence import barred_cells
 from conceptome.counterfactuals.assignment import assign_distinct
 from conceptome.counterfactuals.description import Describer, random_distances
 from conceptome.counterfactuals.inputs import (
     cell_pool,
+    check_columns,
     check_counts,
     chosen_concepts,
     embedded_values,
@@ -34,11 +35,11 @@ ActiveCells: TypeAlias = "tuple[Int[np.ndarray, ' active'], Float[np.ndarray, ' 
 
 def match(  # noqa: PLR0913 (the face fixed in api.md)
     activations: Activations,
-    embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
+    embeddings: Embeddings | Shaped[np.ndarray, "cells d_embed"],
     *,
     dictionary: Dictionary | None = None,
     obs: pd.DataFrame | None = None,
-    library_size: Float[np.ndarray, " cells"] | None = None,
+    library_size: Shaped[np.ndarray, " cells"] | pd.Series | None = None,
     n_pairs: int = 64,
     n_counterfactuals: int = 1,
     match_on: Sequence[str] = (),
@@ -74,11 +75,11 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
     obs
         Annotation of the same cells; needed for `match_on` and `describe`.
     library_size
-        Total count of each cell, > 0; needed for `caliper`.
+        Total count of each cell, > 0; needed for `caliper`. A Series is indexed by the same cells.
     n_pairs
         Factuals per concept; all cells that activate the concept when there are fewer.
     n_counterfactuals
-        Counterfactuals per factual, the nearest first.
+        Counterfactuals per factual, the nearest first; none gets a second before all have their first.
     match_on
         Columns of `obs` on which both cells of a pair must agree, such as donor or cell type.
     describe
@@ -106,16 +107,20 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
     Raises
     ------
     InputError
-        If the parts do not belong to the same cells, or an option does not fit them.
+        If the parts do not belong to the same cells, are not finite, or an option does not fit them.
     DictionaryMismatchError
-        If a concept is not in the dictionary.
+        If a concept is not in the dictionary, or the dictionary was trained on another encoder.
     """
+    require_choice("sampling", sampling, get_args(Sampling))
+    require_choice("pairing", pairing, get_args(Pairing))
+    require_at_least("seed", seed, 0)
     check_counts(n_pairs=n_pairs, n_counterfactuals=n_counterfactuals, min_pairs=min_pairs)
+    check_columns(match_on=match_on, describe=describe)
     chosen = chosen_concepts(activations, concepts)
     codes = obs_codes(obs, activations, [*match_on, *describe])
     match_codes = {name: codes[name] for name in match_on}
     by_id = np.asarray(activations.cell_ids.argsort(), dtype=np.int64)
-    values = embedded_values(activations, embeddings)
+    values = embedded_values(activations, embeddings, dictionary)
     pool = cell_pool(
         activations,
         values,
@@ -143,9 +148,10 @@ def match(  # noqa: PLR0913 (the face fixed in api.md)
     neighbours = _counterfactuals(pool, factual, concept, n_counterfactuals, pairing)
     found = neighbours[:, 0] >= 0
     dropped = {k: int((~found[concept == k]).sum()) for k in drawn}
+    rules = _rules(match_on, caliper=caliper, pairing=pairing, absent=dictionary is not None)
     for k, cells in drawn.items():
         if len(cells) - dropped[k] < min_pairs:
-            which = f"{dropped[k]} of {len(cells)} factuals{_rules(match_on, caliper)}"
+            which = f"{dropped[k]} of {len(cells)} factuals{rules}"
             reasons[k] = f"no admissible counterfactual for {which}"
     usable = found & ~np.isin(concept, list(reasons))
     real = _real_pairs(describer, concept[usable], factual[usable], neighbours[usable])
@@ -205,8 +211,11 @@ def _shortage(n_active: int, n_cells: int, min_pairs: int) -> str:
     return ""
 
 
-def _rules(match_on: Sequence[str], caliper: float | None) -> str:
-    rules = [f"match_on={','.join(match_on)}"] if match_on else []
+def _rules(match_on: Sequence[str], *, caliper: float | None, pairing: Pairing, absent: bool) -> str:
+    """Name the rules that a counterfactual may have failed."""
+    rules = [f"pairing={pairing}"] if pairing == "distinct" else []
+    rules += ["pre-activation at most 0"] if absent else []
+    rules += [f"match_on={','.join(match_on)}"] if match_on else []
     rules += [f"caliper={caliper:g}"] if caliper is not None else []
     return f" ({', '.join(rules)})" if rules else ""
 

@@ -73,7 +73,8 @@ def nearest_admissible(
 
     Returns
     -------
-    Row positions, nearest first (ties: lower position first); -1 where there are no more admissible cells.
+    Row positions, nearest first; -1 where there are no more admissible cells. Of equally near cells the lower
+    position comes first; where more than 8 of them have no room, any may stay out.
     """
     queries = _Queries(cells, concepts, n_neighbours)
     neighbours = np.full((len(cells), n_neighbours), -1, dtype=np.int64)
