@@ -25,14 +25,17 @@ class World:
     pairs: Pairs
 
 
-def make_world(adata: AnnData, seed: int = 0, **options) -> World:
+BARE = LinearOptions(target_sum=None, log1p=False)
+
+
+def make_world(adata: AnnData, seed: int = 0, *, linear: LinearOptions = BARE, **options) -> World:
     rng = np.random.default_rng(seed)
     known = pd.Index([f"g{gene}" for gene in range(N_GENES) if f"g{gene}" not in UNKNOWN])
     encoder = LinearEncoder(
         rng.normal(size=(D_EMBED, len(known))),
         rng.normal(size=D_EMBED),
         known,
-        options=LinearOptions(target_sum=None, log1p=False),
+        options=linear,
     )
     values = encoder.embed(adata).values.astype(np.float64)
     w_enc = rng.normal(size=(N_CONCEPTS, D_EMBED))
@@ -40,7 +43,8 @@ def make_world(adata: AnnData, seed: int = 0, **options) -> World:
     dictionary = TopKDictionary(weights, K, encoder_id=encoder.encoder_id)
     embeddings = encoder.embed(adata)
     activations = dictionary.encode(embeddings)
-    pairs = cm.counterfactuals.match(activations, embeddings, **{"n_pairs": 20, "seed": seed, **options})
+    defaults = {"dictionary": dictionary, "n_pairs": 20, "seed": seed}
+    pairs = cm.counterfactuals.match(activations, embeddings, **defaults | options)
     return World(adata, encoder, dictionary, activations, pairs)
 
 

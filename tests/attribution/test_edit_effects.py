@@ -93,7 +93,10 @@ def by_loop(world, concept):
     rows = np.flatnonzero(world.pairs.concept == concept)
 
     def respond(cell):
-        z = encoder.weights @ cell[columns] + encoder.bias
+        x = cell[columns]
+        if encoder.options.target_sum is not None:
+            x = np.log1p(encoder.options.target_sum * x / x.sum())
+        z = encoder.weights @ x + encoder.bias
         pre = weights.w_enc @ (z - weights.mean - weights.b_dec) + weights.b_enc
         active = concept in np.argsort(-pre, kind="stable")[: world.dictionary.k]
         return np.array([max(pre[concept], 0) if active else 0.0, pre[concept]])
@@ -108,7 +111,13 @@ def by_loop(world, concept):
     return result[..., 0], result[..., 1]
 
 
-def test_substitution_equals_a_plain_loop(world):
+@pytest.mark.parametrize(
+    "linear",
+    [LinearOptions(target_sum=None, log1p=False), LinearOptions(target_sum=1e4, log1p=True)],
+    ids=["bare", "log1p CP10k"],
+)
+def test_substitution_equals_a_plain_loop(build_world, counts, linear):
+    world = build_world(counts, linear=linear)
     evicted = 0
     for concept in np.unique(world.pairs.concept):
         found = effects(world.adata, world.encoder, world.dictionary, world.pairs, concept=int(concept))
@@ -170,6 +179,29 @@ def test_pairs_that_share_a_counterfactual_share_a_cluster(build_world, counts):
     same_cluster = found.cluster[:, None] == found.cluster[None, :]
     np.testing.assert_array_equal(same_cluster, counterfactual[:, None] == counterfactual[None, :])
     assert len(np.unique(found.cluster)) < len(found.cluster), "the example must share counterfactuals"
+
+
+def test_null_pairs_that_edit_one_cell_share_a_cluster(world):
+    shared = 0
+    for concept in np.unique(world.pairs.null.concept):
+        found = effects(world.adata, world.encoder, world.dictionary, world.pairs.null, concept=int(concept))
+        rows = world.pairs.null.concept == concept
+        for cells in (world.pairs.null.factual[rows], world.pairs.null.counterfactual[rows]):
+            for cell in np.unique(cells):
+                assert len(np.unique(found.cluster[cells == cell])) == 1
+                shared += (cells == cell).sum() > 1
+    assert shared > 0, "the example must edit or lend a cell twice"
+
+
+def test_frame_has_a_row_for_each_pair_and_gene(world):
+    concept = int(world.pairs.concept[0])
+    found = effects(world.adata, world.encoder, world.dictionary, world.pairs, concept=concept)
+    frame = found.to_frame()
+    assert list(frame.columns) == ["pair", "gene", "act", "pre", "differs"]
+    assert frame["differs"].sum() == found.differs.sum()
+    row = frame[(frame["pair"] == found.factual[3]) & (frame["gene"] == 5)]
+    assert row["act"].item() == found.act[3, 5]
+    assert row["pre"].item() == found.pre[3, 5]
 
 
 def test_several_counterfactuals_chain_clusters(build_world, counts):

@@ -90,6 +90,7 @@ def test_same_seed_same_result_and_concepts_do_not_depend_on_each_other(world, r
     pairs = cm.counterfactuals.match(
         world.activations,
         world.encoder.embed(world.adata),
+        dictionary=world.dictionary,
         n_pairs=20,
         seed=0,
         concepts=[int(result.concepts[1])],
@@ -121,7 +122,8 @@ def test_permuting_cells_changes_nothing(world, result):
     order = np.random.default_rng(2).permutation(world.adata.n_obs)
     adata = world.adata[order].copy()
     embeddings = world.encoder.embed(adata)
-    pairs = cm.counterfactuals.match(world.dictionary.encode(embeddings), embeddings, n_pairs=20, seed=0)
+    activations = world.dictionary.encode(embeddings)
+    pairs = cm.counterfactuals.match(activations, embeddings, dictionary=world.dictionary, n_pairs=20, seed=0)
     assert_same(result, attribute(adata, world.encoder, world.dictionary, pairs, seed=3))
 
 
@@ -184,7 +186,7 @@ class NoisyEncoder:
 
 def test_noise_floor_shows_an_encoder_that_is_not_a_function(world):
     noisy = NoisyEncoder(world.encoder)
-    result = attribute(world.adata, noisy, world.dictionary, world.pairs, n_bootstrap=10, n_flips=10)
+    result = attribute(world.adata, noisy, world.dictionary, world.pairs, n_bootstrap=10, n_flips=1000)
     assert 1e-3 < result.noise_floor < 1e-1
 
 
@@ -206,7 +208,8 @@ def test_precomputed_embeddings_cannot_be_attributed(world):
     [
         ({"alpha": 0.0}, "alpha is 0.0, expected a false discovery rate between 0 and 1."),
         ({"n_bootstrap": 1}, "n_bootstrap is 1, expected at least 2."),
-        ({"n_flips": 0}, "n_flips is 0, expected at least 2."),
+        ({"n_flips": 999}, "n_flips is 999, expected at least 1000."),
+        ({"seed": -1}, "seed is -1, expected at least 0."),
     ],
 )
 def test_options_are_checked(world, options, text):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, kstest
 
+from conceptome.attribution import sign_flip
 from conceptome.attribution.sign_flip import saddlepoint_tail, sign_flip_p, smallest_p
 
 
@@ -70,7 +71,8 @@ def test_no_effect_at_all_has_p_one():
 
 
 @pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
-def test_tail_agrees_with_exact_counts_at_30_clusters(spread):
+def test_tail_agrees_with_exact_counts_at_30_clusters(spread, monkeypatch):
+    monkeypatch.setattr(sign_flip, "RELIABLE_COUNT", np.inf)
     random = rng(5)
     checked = []
     for _ in range(40):
@@ -79,7 +81,7 @@ def test_tail_agrees_with_exact_counts_at_30_clusters(spread):
         )
         exact = by_halves(sums)
         if exact < 0.008:
-            checked.append(sign_flip_p(sums[:, None], n_flips=2, rng=rng())[0] / exact)
+            checked.append(sign_flip_p(sums[:, None], n_flips=10_000, rng=rng())[0] / exact)
     assert len(checked) >= 10
     assert 0.85 < min(checked) <= max(checked) < 1.15
 
@@ -119,6 +121,32 @@ def test_p_is_uniform_under_symmetric_effects(n_clusters):
         low, high = binom.interval(0.999, 4000, alpha)
         assert low <= (p <= alpha).sum() <= high
     assert kstest(p, "uniform").pvalue > 1e-3
+
+
+def test_few_flips_are_counted_where_the_approximation_does_not_hold():
+    """Shares of about a half lie far from the tail: the formula would be wrong by orders of magnitude."""
+    sums = rng(31).normal(size=(40, 200))
+    few, many = (sign_flip_p(sums, n_flips=n, rng=rng(32)) for n in (20, 20_000))
+    central = many > 0.5
+    assert central.sum() > 50
+    assert np.abs(few[central] - many[central]).max() < 0.5
+    assert (few[central] > 0.1).all()
+
+
+def test_drawing_ends_when_every_gene_is_settled():
+    class Counting:
+        n_drawn = 0
+
+        def integers(self, high, *, size):
+            self.n_drawn += size[0]
+            return np.random.default_rng(self.n_drawn).integers(high, size=size)
+
+    counting = Counting()
+    share = sign_flip._sampled_share.__wrapped__(
+        np.ones((40, 2)), np.array([20.0, 18.0]), n_flips=100_000, rng=counting
+    )
+    assert counting.n_drawn == sign_flip.FLIP_BLOCK
+    np.testing.assert_allclose(share, binom.cdf([20, 18], 40, 0.5), rtol=0.1)
 
 
 def test_same_seed_same_p():

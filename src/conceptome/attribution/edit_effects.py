@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-import scipy.sparse as sp
 from anndata import AnnData
-from jaxtyping import Bool, Float, Int
-from scipy.sparse.csgraph import connected_components
+from jaxtyping import Bool, Float
 
+from conceptome.attribution.clusters import cluster_labels
 from conceptome.core import (
     Dictionary,
     DictionaryMismatchError,
@@ -21,6 +20,7 @@ from conceptome.core import (
     InputError,
     Pairs,
     map_blocks,
+    require_choice,
 )
 from conceptome.counterfactuals.editing import mask_edits, substitution_edits
 
@@ -77,12 +77,12 @@ class Probe:
         expression = self.encoder.expression(view)
         if self.intervention == "mask":
             edits, differs = mask_edits(expression, self.known, factual=factual)
-            cluster = np.arange(len(rows))
+            cluster = cluster_labels(factual, factual)
         else:
             edits, differs = substitution_edits(
                 expression, self.known, factual=factual, counterfactual=counterfactual
             )
-            cluster = _clusters(pairs.pair[rows], counterfactual)
+            cluster = cluster_labels(factual, counterfactual)
         response = self._respond(view, _join(Edits.noop(len(cells)), edits), concept)
         before, after = response[factual], response[len(cells) :]
         _check_activation(before[:, 0], pairs.activation[rows], concept)
@@ -223,10 +223,11 @@ def open_probe(
     Raises
     ------
     InputError
-        If `pairs` was made from other cells.
+        If `pairs` was made from other cells, or there is no such intervention.
     DictionaryMismatchError
         If dictionary, pairs and encoder do not belong together.
     """
+    require_choice("intervention", intervention, get_args(Intervention))
     if pairs.dictionary_id != dictionary.dictionary_id:
         found = f"pairs belongs to dictionary {pairs.dictionary_id}, not to {dictionary.dictionary_id}"
         msg = f"{found}. Match again with the activations of this dictionary."
@@ -279,17 +280,6 @@ def _join(one: Edits, other: Edits) -> Edits:
         np.concatenate([one.genes, other.genes]),
         np.concatenate([one.values, other.values]),
     )
-
-
-def _clusters(
-    factual: Int[np.ndarray, " pairs"], counterfactual: Int[np.ndarray, " pairs"]
-) -> Int[np.ndarray, " pairs"]:
-    """Label pairs so that those which share a factual or a counterfactual, directly or by a chain, agree."""
-    one = np.unique(factual, return_inverse=True)[1]
-    other = np.unique(counterfactual, return_inverse=True)[1] + one.max(initial=-1) + 1
-    size = int(other.max(initial=-1)) + 1
-    graph = sp.coo_array((np.ones(len(one)), (one, other)), shape=(size, size))
-    return np.asarray(connected_components(graph, directed=False)[1][one], dtype=np.int64)
 
 
 def _check_activation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import get_args
 
 import numpy as np
 from anndata import AnnData
@@ -20,9 +21,19 @@ from conceptome.attribution.summary import (
     sign_consistency,
     sign_test,
 )
-from conceptome.core import Attributions, Dictionary, Effects, Encoder, InputError, Pairs
+from conceptome.core import (
+    Attributions,
+    Dictionary,
+    Effects,
+    Encoder,
+    InputError,
+    Pairs,
+    require_at_least,
+    require_choice,
+)
 
 FLOOR_PERCENTILE = 95
+MIN_FLIPS = 1000
 
 
 @dataclass(frozen=True)
@@ -34,10 +45,9 @@ class _Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("n_bootstrap", "n_flips"):
-            if getattr(self, name) < 2:
-                msg = f"{name} is {getattr(self, name)}, expected at least 2."
-                raise InputError(msg)
+        require_choice("aggregate", self.aggregate, get_args(Aggregate))
+        for name, least in (("n_bootstrap", 2), ("n_flips", MIN_FLIPS), ("seed", 0)):
+            require_at_least(name, getattr(self, name), least)
         if not 0 < self.alpha < 1:
             msg = f"alpha is {self.alpha}, expected a false discovery rate between 0 and 1."
             raise InputError(msg)
@@ -109,7 +119,7 @@ def attribute(  # noqa: PLR0913 (the face fixed in api.md)
     n_bootstrap
         Resamples of the factuals for standard error and 95% interval.
     n_flips
-        Random sign flips where exact enumeration is too long.
+        Random sign flips where exact enumeration is too long, at least 1000.
     alpha
         Level of the false discovery rate.
     batch_size
@@ -127,7 +137,7 @@ def attribute(  # noqa: PLR0913 (the face fixed in api.md)
     Raises
     ------
     InputError
-        If the parts do not belong together, or the encoder cannot embed edited cells.
+        If the parts or options do not fit together, or the encoder cannot embed edited cells.
     DictionaryMismatchError
         If `pairs` or `encoder` belong to another dictionary.
     """

@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 MAX_EXACT = 16  # 2^16 subsets are counted one by one
 RELIABLE_COUNT = 100  # exceedances that make a sampled p good to 10%; below it the tail is approximated
+TAIL_SHARE = 0.1  # the approximation holds in the tail only
 FLIP_BLOCK = 1000
 GENE_BLOCK = 512
 SUBSET_SUMS = 2**20  # held at a time
@@ -107,8 +108,10 @@ def _sampled_share(
     """
     reached, drawn = (np.zeros(len(allowance), dtype=np.int64) for _ in range(2))
     for start in range(0, n_flips, FLIP_BLOCK):
-        flipped = rng.integers(2, size=(min(FLIP_BLOCK, n_flips - start), len(weight))).astype(np.float64)
         unsettled = np.flatnonzero(reached < RELIABLE_COUNT)
+        if not len(unsettled):
+            break
+        flipped = rng.integers(2, size=(min(FLIP_BLOCK, n_flips - start), len(weight))).astype(np.float64)
         for part in np.array_split(unsettled, len(unsettled) // GENE_BLOCK + 1):
             flipped_sums = flipped @ weight[:, part]
             unflipped_sums = weight[:, part].sum(axis=0) - flipped_sums
@@ -116,7 +119,7 @@ def _sampled_share(
             reached[part] += (unflipped_sums <= allowance[part]).sum(axis=0)
         drawn[unsettled] += 2 * len(flipped)
     share = (reached + 1.0) / (drawn + 1.0)
-    tail = reached < RELIABLE_COUNT
+    tail = (reached < RELIABLE_COUNT) & (reached < TAIL_SHARE * drawn)
     threshold = weight[:, tail].sum(axis=0) - 2 * allowance[tail]
     smallest = 0.5 ** (weight[:, tail] > 0).sum(axis=0)
     share[tail] = np.maximum(saddlepoint_tail(weight[:, tail], threshold), smallest)

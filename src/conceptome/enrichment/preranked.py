@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from conceptome.core import (
     Enrichment,
     InputError,
     Ranking,
+    require_choice,
 )
 from conceptome.enrichment.calibration import N_SETS, NULL_PAIRS, control_sets, rates
 from conceptome.enrichment.engine import Tests, leading_edges, rank_blocks, run_tests
@@ -58,9 +60,9 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
     n_permutations
         Random sets for each term size.
     rank_by
-        What ranks the genes of an `Attributions`. ``"z"`` is attribution / standard error, a signal-to-noise
-        ratio. The attribution itself has so heavy a tail that a few genes decide the score of every set that
-        holds them, random sets included, and next to nothing can reach significance.
+        What ranks the genes of an `Attributions`. ``"z"`` is attribution over its error, see
+        `conceptome.core.signal_to_noise`. The attribution itself has so heavy a tail that a few genes decide
+        the score of every set that holds them, random sets included, and next to nothing can be significant.
     expression
         Mean expression of each gene, for the control by random sets matched for size and expression.
     gene_names
@@ -84,6 +86,7 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
     InputError
         If scores, gene sets or options do not fit, or no term has an admissible size.
     """
+    require_choice("rank_by", rank_by, get_args(Ranking))
     options = Options(min_size, max_size, n_permutations, seed)
     collections = as_collections(gene_sets)
     frame = _gene_scores(scores, rank_by)

@@ -1,0 +1,59 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from conceptome.core import InputError, require_at_least, require_choice
+
+
+def test_choices():
+    require_choice("pairing", "nearest", ("distinct", "nearest"))
+    with pytest.raises(InputError) as error:
+        require_choice("pairing", "nearst", ("distinct", "nearest"))
+    assert str(error.value) == "pairing is 'nearst', expected one of distinct, nearest."
+
+
+@pytest.mark.parametrize(("value", "shown"), [(-1, "-1"), (float("nan"), "nan")])
+def test_least(value, shown):
+    require_at_least("seed", 0, 0)
+    with pytest.raises(InputError) as error:
+        require_at_least("seed", value, 0)
+    assert str(error.value) == f"seed is {shown}, expected at least 0."
+
+
+CALLS = {
+    "attribute(None, None, None, None, aggregate='mean')": (
+        "aggregate is 'mean', expected one of relative, pre."
+    ),
+    "attribute(None, None, None, None, intervention='insert')": (
+        "intervention is 'insert', expected one of substitute, mask."
+    ),
+    "effects(None, None, None, None, concept=0, intervention='insert')": (
+        "intervention is 'insert', expected one of substitute, mask."
+    ),
+    "match(None, None, sampling='best')": "sampling is 'best', expected one of stratified, top.",
+    "match(None, None, pairing='nearst')": "pairing is 'nearst', expected one of distinct, nearest.",
+    "gsea(None, {}, rank_by='Z')": "rank_by is 'Z', expected one of z, attribution.",
+}
+SCRIPT = """
+import json, sys
+from conceptome.attribution import attribute, effects
+from conceptome.core import InputError
+from conceptome.counterfactuals import match
+from conceptome.enrichment import gsea
+
+found = {}
+for call in json.loads(sys.argv[1]):
+    try:
+        eval(call)
+    except InputError as error:
+        found[call] = str(error)
+print(json.dumps(found))
+"""
+
+
+def test_closed_options_are_refused_where_no_annotation_is_checked():
+    """In a process of its own: here the annotations are checked, for users they are not."""
+    command = [sys.executable, "-c", SCRIPT, json.dumps(list(CALLS))]
+    assert json.loads(subprocess.run(command, check=True, capture_output=True).stdout) == CALLS
