@@ -59,24 +59,6 @@ def floating_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if dtype in (np.dtype(np.float32), np.dtype(np.float64)) else np.dtype(np.float64)
 
 
-def require_seed(seed: int) -> None:
-    """Refuse a negative seed.
-
-    Parameters
-    ----------
-    seed
-        What was given.
-
-    Raises
-    ------
-    InputError
-        If it is below 0.
-    """
-    if seed < 0:
-        msg = f"seed is {seed}, expected at least 0."
-        raise InputError(msg)
-
-
 def require_width(found: int, expected: int, dictionary_id: str, *, name: str = "") -> None:
     """Refuse an embedding whose number of columns is not the dictionary's.
 

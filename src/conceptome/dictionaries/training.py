@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from conceptome.core import Embeddings, InputError
+from conceptome.core import Embeddings, InputError, require_at_least
 from conceptome.dictionaries.affine import Weights
-from conceptome.dictionaries.checks import embedding_values, require_seed
+from conceptome.dictionaries.checks import embedding_values
 from conceptome.dictionaries.fidelity import explained_variance
 from conceptome.dictionaries.heldout import HeldoutSplit
 from conceptome.dictionaries.options import TopK
@@ -66,7 +66,7 @@ def train(
     """
     from conceptome.dictionaries.optimisation import optimise
 
-    require_seed(seed)
+    require_at_least("seed", seed, 0)
     values = embedding_values(embeddings)
     if len(values) < MIN_CELLS:
         msg = f"Training needs at least {MIN_CELLS} cells, found {len(values)}."

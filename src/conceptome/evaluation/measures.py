@@ -10,10 +10,19 @@ import pandas as pd
 from anndata import AnnData
 from jaxtyping import Bool
 
-from conceptome.core import Csr, Dictionary, Embeddings, Encoder, Evaluation, InputError, Names
+from conceptome.core import (
+    Csr,
+    Dictionary,
+    Embeddings,
+    Encoder,
+    Evaluation,
+    InputError,
+    Names,
+    require_at_least,
+)
 from conceptome.data.columns import require_names
 from conceptome.dictionaries import HeldoutSplit, NeuronDictionary, PcaDictionary
-from conceptome.dictionaries.checks import require_seed, require_source
+from conceptome.dictionaries.checks import require_source
 from conceptome.evaluation.fidelity import measure_fidelity
 from conceptome.evaluation.labels import LabelledCells, Labels, id_order, read_column, read_labels
 from conceptome.evaluation.probes import probe
@@ -81,7 +90,7 @@ def evaluate(
         If the embeddings come from another encoder than the dictionary's.
     """
     require_names(label_keys, "label_keys")
-    require_seed(seed)
+    require_at_least("seed", seed, 0)
     order = id_order(adata.obs_names)
     labels = {key: read_labels(adata.obs.iloc[order], key) for key in label_keys}
     groups = None if group_key is None else read_column(adata.obs.iloc[order], group_key)
