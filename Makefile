@@ -35,8 +35,9 @@ lint: setup ## check style, types and import contracts
 docs: setup ## build the documentation as HTML under docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-bench: setup ## run the benchmarks; they write docs/benchmarks/results.json
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+bench: setup ## run the benchmarks on a collection, make bench GMT=FILE; they write docs/benchmarks/results.json
+	@test -n "$(GMT)" || { echo "Name a collection: make bench GMT=go_bp.gmt"; exit 1; }
+	$(BIN)/python benchmarks/gsea.py --gmt $(GMT)
 
 clean: ## remove what the other targets made
 	rm -rf .venv docs/_build demo-run .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -105,7 +105,6 @@ def test_bad_data_ends_with_one_message_and_nothing_written(kind, tmp_path, caps
         (["--n-concepts", "4", "--k", "9"], "9"),
         (["--n-pairs", "0"], "n_pairs is 0"),
         (["--config", "none.toml"], "none.toml"),
-        (["--device", "tpu"], "tpu"),
     ],
 )
 def test_bad_options_end_with_one_message(options, word, tmp_path, capsys):
@@ -115,7 +114,23 @@ def test_bad_options_end_with_one_message(options, word, tmp_path, capsys):
     error = capsys.readouterr().err.strip().splitlines()
     assert error[-1].startswith("conceptome: ")
     assert word in error[-1]
-    assert not list((tmp_path / "run").rglob(".partial")) if (tmp_path / "run").exists() else True
+    found = {item.name for item in (tmp_path / "run").iterdir()} if (tmp_path / "run").exists() else set()
+    assert found <= {".lock", "config.toml", "log.txt", "manifest.json"}
+
+
+def test_options_that_take_several_values_may_be_repeated():
+    from conceptome.cli import _parser
+
+    words = ["run", "x.h5ad", "--out", "r", "--label-key", "a", "--label-key", "b", "c"]
+    assert _parser().parse_args(words).label_key == ["a", "b", "c"]
+
+
+def test_an_out_folder_that_cannot_be_made_is_named(tmp_path, capsys):
+    path = write(cells(), tmp_path / "data.h5ad")
+    assert main(["run", str(path), "--encoder", "linear", "--out", str(path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("conceptome: ")
+    assert "Choose another --out." in error
 
 
 def test_debug_shows_the_traceback(tmp_path, capsys):

@@ -40,6 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             sys.stderr.write(f"conceptome: {error}\n")
         return EXIT_ERROR
+    except OSError as error:
+        if options.debug:
+            traceback.print_exc()
+        else:
+            sys.stderr.write(
+                f"conceptome: {error}. Check the path, its permissions and the space on the disk.\n"
+            )
+        return EXIT_ERROR
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted. Finished stages are kept; the same command continues from there.\n")
         return EXIT_INTERRUPTED
@@ -108,7 +116,7 @@ def _help(name: str, default: object) -> str:
 def _reader(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - a type hint may be anything
     """Turn a field's type into argparse's words."""
     if get_origin(hint) is tuple:
-        return {"nargs": "+"}
+        return {"nargs": "+", "action": "extend", "metavar": "TEXT"}
     kinds = get_args(hint) or (hint,)
     if isinstance(kinds[0], str):
         return {"choices": kinds}
@@ -124,7 +132,6 @@ def _demo(options: argparse.Namespace) -> int:
         encoder=options.encoder,
         label_key=("cell_type",),
         min_size=5,
-        n_pairs=64,
     )
     report = run(config) / "report.html"
     _tell(f"Report: {report}")
@@ -150,7 +157,7 @@ def _inspect(options: argparse.Namespace) -> int:
     if target.is_dir():
         _tell(pipeline.describe_run(target))
     else:
-        _tell(data.inspect(data.read(target)).describe())
+        _tell(data.inspect(data.read(target, backed=True)).describe().replace("DATA.h5ad", str(target)))
     return EXIT_DONE
 
 

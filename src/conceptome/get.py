@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from conceptome.core import Activations, DictionaryMismatchError, InputError, keys
+from conceptome.core import Activations, DictionaryMismatchError, InputError, keys, signal_to_noise
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -96,7 +96,7 @@ def attributions(adata: AnnData) -> pd.DataFrame:
 
 
 def z_scores(adata: AnnData) -> pd.DataFrame:
-    """Return attribution / standard error, the ranking of genes that enrichment uses.
+    """Return attribution over its error, the ranking of genes that enrichment uses.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def z_scores(adata: AnnData) -> pd.DataFrame:
 
     Returns
     -------
-    Concepts x genes, as `attributions`; 0 where a gene had no effect.
+    Concepts x genes, as `attributions`; see `conceptome.core.signal_to_noise`.
 
     Raises
     ------
@@ -113,7 +113,8 @@ def z_scores(adata: AnnData) -> pd.DataFrame:
         If there are none.
     """
     value, error = _gene_matrix(adata, keys.ATTRIBUTION), _gene_matrix(adata, keys.ATTRIBUTION_SE)
-    return value.where(error == 0, value / error)
+    ratio = signal_to_noise(value.to_numpy(), error.loc[value.index].to_numpy())
+    return pd.DataFrame(ratio, index=value.index, columns=value.columns)
 
 
 def _gene_matrix(adata: AnnData, key: str) -> pd.DataFrame:

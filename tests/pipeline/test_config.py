@@ -32,6 +32,11 @@ def test_explicit_options_win_over_the_file(tmp_path):
     ("options", "message"),
     [
         ({"n_pairs": 0}, "n_pairs is 0, expected at least 1."),
+        ({"n_pairs": 4}, "n_pairs is 4 and min_pairs 8: no concept could have enough."),
+        ({"caliper": 0.0}, "caliper is 0.0, expected a difference of log library size above 0, such as 0.5."),
+        ({"seed": 2**32}, "seed is 4294967296, expected less than 2**32."),
+        ({"k": 9, "n_concepts": 4}, "k is 9 and n_concepts 4: a cell cannot activate more than there are."),
+        ({"device": "tpu"}, "device is 'tpu', expected one of cpu, cuda."),
         ({"sampling": "best"}, "sampling is 'best', expected one of stratified, top."),
         ({"seed": "one"}, "seed is 'one', expected a whole number."),
         ({"seed": True}, "seed is True, expected a whole number."),
@@ -52,7 +57,7 @@ def test_unknown_keys_are_refused_with_the_known_ones():
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(InputError, match=r"^The settings data and out are missing; "):
+    with pytest.raises(InputError, match=r"^Missing: data and out\. Give DATA\.h5ad first, "):
         build_config({})
 
 

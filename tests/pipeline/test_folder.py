@@ -11,7 +11,7 @@ def write_stage(folder, name="embed", digest="d1", text="result"):
         (scratch / "file.txt").write_text(text)
         (scratch / "sub").mkdir()
         (scratch / "sub" / "a.bin").write_bytes(b"\x00\x01")
-        entry["message"] = "done"
+        entry |= {"message": "done", "seconds": 0.1}
 
 
 def test_a_finished_stage_is_kept_and_known_after_reopening(tmp_path):
@@ -54,8 +54,9 @@ def test_an_interrupted_stage_leaves_the_finished_one_and_no_rest(tmp_path):
 def test_a_repeated_stage_removes_files_it_no_longer_writes(tmp_path):
     folder = RunFolder(tmp_path)
     write_stage(folder)
-    with folder.writing("embed", "d2") as (scratch, _):
+    with folder.writing("embed", "d2") as (scratch, entry):
         (scratch / "new.txt").write_text("new")
+        entry |= {"message": "done", "seconds": 0.1}
     assert not (tmp_path / "file.txt").exists()
     assert not (tmp_path / "sub").exists()
     assert RunFolder(tmp_path).is_done("embed", "d2")
@@ -77,7 +78,10 @@ def test_a_file_is_refused(tmp_path):
         RunFolder(tmp_path / "out")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"stages": {}}', '"x"'])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"stages": {}}', '"x"', '{"schema_version": 1, "stages": {"embed": {"digest": "d"}}}'],
+)
 def test_a_damaged_manifest_says_so(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(

@@ -22,6 +22,7 @@ from conceptome.core.results import (
     Enrichment,
     Evaluation,
     Ranking,
+    signal_to_noise,
 )
 from conceptome.core.types import Csr, Names
 
@@ -55,4 +56,5 @@ __all__ = [
     "require_at_least",
     "require_choice",
     "require_extra",
+    "signal_to_noise",
 ]

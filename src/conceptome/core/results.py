@@ -32,6 +32,32 @@ ENRICHMENT_COLUMNS = (
 )
 
 
+def signal_to_noise(
+    value: Float[np.ndarray, "concepts genes"], se: Float[np.ndarray, "concepts genes"]
+) -> Float[np.ndarray, "concepts genes"]:
+    """Divide gene scores by their standard error plus a constant, as SAM does [Tusher01].
+
+    The bare ratio is near +-1 for every gene that differed in a single pair, however small its effect. The
+    constant, the concept's median error over genes with an effect, lets such genes count for little.
+
+    Parameters
+    ----------
+    value
+        Scores; NaN where not measured.
+    se
+        Their standard errors.
+
+    Returns
+    -------
+    Ratios; 0 where the score is 0, NaN where it is NaN.
+    """
+    some = np.where(se > 0, se, np.nan)
+    measured = np.isfinite(some).any(axis=1)
+    constant = np.ones((len(se), 1))
+    constant[measured] = np.nanmedian(some[measured], axis=1, keepdims=True)
+    return np.asarray(value / (se + constant))
+
+
 @dataclass(frozen=True, eq=False)
 class Attributions:
     """Gene scores per concept; rows follow `concepts`, columns `genes`.
@@ -101,7 +127,7 @@ class Attributions:
         Parameters
         ----------
         by
-            ``"z"``: attribution / standard error, 0 where both are 0; ``"attribution"``: the attribution.
+            ``"z"``: see `signal_to_noise`; ``"attribution"``: the attribution.
         """
         return self._ranked(self.attribution, self.se, by)
 
@@ -111,7 +137,7 @@ class Attributions:
 
     def _ranked(self, value: np.ndarray, se: np.ndarray, by: Ranking) -> pd.DataFrame:
         if by == "z":
-            value = np.divide(value, se, out=np.where(np.isnan(value), np.nan, 0.0), where=se > 0)
+            value = signal_to_noise(value, se)
         return pd.DataFrame(value, index=pd.Index(self.concepts, name="concept"), columns=self.genes)
 
     def to_frame(self) -> pd.DataFrame:

@@ -2,7 +2,7 @@ from .alignment import Alignment, align
 from .checking import DataReport, inspect, validate
 from .counts import counts_source, library_size, raw_counts
 from .embedded import demo
-from .genes import ensembl_ids, gene_naming, strip_version, symbols
+from .genes import ensembl_ids, gene_naming, strip_version, symbols, symbols_or_names
 from .reading import read
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "read",
     "strip_version",
     "symbols",
+    "symbols_or_names",
     "validate",
 ]

@@ -138,7 +138,7 @@ class LinearEncoder:
         with reading_settings(path):
             options = LinearOptions(**config["options"])
             genes = pd.Index(config["genes"], dtype=object)
-        shape = (options.n_components, len(genes))
+            shape = (int(config["options"]["n_components"]), len(genes))
         require_shapes(path, arrays, {"weights": shape, "bias": shape[:1]})
         return cls(arrays["weights"], arrays["bias"], genes, options=options)
 

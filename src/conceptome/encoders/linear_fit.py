@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+MOST_COMPONENTS = 50
+
+
 @dataclass(frozen=True)
 class LinearOptions:
     """Settings of the linear encoder."""
 
-    n_components: int = 50
-    """Principal components to fit; the length of the embedding."""
+    n_components: int | None = None
+    """Principal components to fit, the length of the embedding; None = 50, fewer on tiny data."""
     target_sum: float | None = 1e4
     """Total to which every cell is scaled, over the genes that the encoder knows; None = no scaling."""
     log1p: bool = True
@@ -69,12 +72,14 @@ def fit_linear(
 
     counts = options.read(adata)
     used = np.flatnonzero(np.bincount(counts.indices, minlength=counts.shape[1]))
-    if options.n_components >= min(adata.n_obs, len(used)):
+    most = min(adata.n_obs, len(used)) - 1
+    n_components = min(MOST_COMPONENTS, most) if options.n_components is None else options.n_components
+    if not 1 <= n_components <= most:
         msg = (
             f"LinearOptions(n_components={options.n_components}) needs more than that many cells and genes; "
             f"found {adata.n_obs} cells and {len(used)} genes with counts. Ask for fewer components."
         )
         raise InputError(msg)
     values = options.normalise(sp.csr_array(counts[:, used]), adata.obs_names)
-    pca = PCA(options.n_components, svd_solver="arpack", random_state=seed).fit(values)
+    pca = PCA(n_components, svd_solver="arpack", random_state=seed).fit(values)
     return pca.components_, -pca.components_ @ pca.mean_, adata.var_names[used]

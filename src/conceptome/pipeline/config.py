@@ -66,7 +66,7 @@ class RunConfig:
     min_pairs: int = 8
     """Concepts with fewer pairs are reported as not attributable."""
     intervention: Literal["substitute", "mask"] = "substitute"
-    """Take a gene's value from the counterfactual, or set it to zero."""
+    """Take a gene's value from the counterfactual, or set it to zero (no null floor then, so no drivers)."""
     aggregate: Literal["relative", "pre"] = "relative"
     """Attribution as share of the activation, or as mean change of the pre-activation."""
     rank_by: Literal["z", "attribution"] = "z"
@@ -81,8 +81,8 @@ class RunConfig:
     """Seed of every random choice."""
     batch_size: int = 4096
     """Edited cells encoded at a time; changes memory and speed, never a result."""
-    device: str = "cpu"
-    """Device that fits models: cpu or cuda."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Device that fits models."""
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -91,6 +91,22 @@ class RunConfig:
                 require_at_least(name, value, least)
         for name, choices in _choices().items():
             require_choice(name, getattr(self, name), choices)
+        if self.seed >= 2**32:
+            msg = f"seed is {self.seed}, expected less than 2**32."
+            raise InputError(msg)
+        if self.caliper is not None and not self.caliper > 0:
+            msg = (
+                f"caliper is {self.caliper}, expected a difference of log library size above 0, such as 0.5."
+            )
+            raise InputError(msg)
+        if self.min_pairs > self.n_pairs:
+            msg = f"n_pairs is {self.n_pairs} and min_pairs {self.min_pairs}: no concept could have enough."
+            raise InputError(msg)
+        if self.k is not None and self.n_concepts is not None and self.k > self.n_concepts:
+            msg = (
+                f"k is {self.k} and n_concepts {self.n_concepts}: a cell cannot activate more than there are."
+            )
+            raise InputError(msg)
         if self.min_size > self.max_size:
             msg = f"min_size is {self.min_size} and max_size {self.max_size}: no term can lie between them."
             raise InputError(msg)
@@ -106,7 +122,6 @@ _LEAST = {
     "k": 1,
     "n_pairs": 1,
     "n_counterfactuals": 1,
-    "caliper": 0.0,
     "min_pairs": 2,
     "min_size": 1,
     "max_size": 1,
@@ -161,7 +176,10 @@ def build_config(options: dict[str, Any], *, toml: Path | None = None) -> RunCon
         raise InputError(msg)
     missing = [name for name in ("data", "out") if name not in values]
     if missing:
-        msg = f"The settings {' and '.join(missing)} are missing; give them as options or in the TOML file."
+        msg = (
+            f"Missing: {' and '.join(missing)}. Give DATA.h5ad first, then the options, on the command line; "
+            "or set them in the TOML file."
+        )
         raise InputError(msg)
     return RunConfig(**{name: _converted(name, value) for name, value in values.items()})
 

@@ -77,6 +77,12 @@ class Run:
         return checksum(Path(self.config.data))
 
     @cached_property
+    def model_digest(self) -> str:
+        """Checksum of the model that ``--encoder NAME:PATH`` names; empty where one is fitted."""
+        name, _, path = self.config.encoder.partition(":")
+        return checksum(Path(path)) if path and name != "obsm" and Path(path).exists() else ""
+
+    @cached_property
     def gene_sets_digest(self) -> str:
         """Content hash of the collections."""
         return content_id(
@@ -86,8 +92,7 @@ class Run:
     @cached_property
     def symbols(self) -> pd.Index[str]:
         """Symbol of each gene where the data has them, else its name; gene sets are written in symbols."""
-        names = self.adata.var_names
-        return data.symbols(self.adata) if data.gene_naming(names) == "ensembl" else names
+        return data.symbols_or_names(self.adata)
 
     @cached_property
     def labels(self) -> pd.DataFrame:

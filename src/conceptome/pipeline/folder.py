@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,15 +61,25 @@ class RunFolder:
             command = f"conceptome run DATA.h5ad --out {path}"
             msg = f"{path} is no run folder: it has no {MANIFEST}. Make one with: {command}"
             raise BundleError(msg)
-        return cls(path)
+        folder = cls(path)
+        if not {"input", "config", "versions", "command"} <= set(folder.manifest):
+            raise BundleError(folder._damaged("it does not say what was run"))
+        return folder
+
+    def _damaged(self, why: object) -> str:
+        return f"{self.path / MANIFEST} is damaged ({why}). Remove the folder and run again."
 
     def _read_manifest(self) -> dict[str, Any]:
         try:
             manifest = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
             version, stages = manifest["schema_version"], manifest["stages"]
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            msg = f"{self.path / MANIFEST} is damaged ({error}). Remove the folder and run again."
-            raise BundleError(msg) from None
+            complete = all(
+                {"digest", "files", "message", "seconds"} <= set(entry) for entry in stages.values()
+            )
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BundleError(self._damaged(error)) from None
+        if version == SCHEMA_VERSION and not complete:
+            raise BundleError(self._damaged("a stage lacks facts"))
         if version != SCHEMA_VERSION or not isinstance(stages, dict):
             read = f"this Conceptome reads {SCHEMA_VERSION}"
             msg = f"{self.path} has schema version {version}, {read}. Use another --out."
@@ -83,7 +93,11 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process; scratch files are gone afterwards, whatever happened."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"{self.path} cannot be made ({error.strerror}). Choose another --out."
+            raise BundleError(msg) from None
         lock = FileLock(self.path / _LOCK, timeout=0)
         try:
             lock.acquire()
@@ -92,11 +106,19 @@ class RunFolder:
                 f"{self.path} is in use by another conceptome process. Wait for it, or choose another --out."
             )
             raise BundleError(msg) from None
+        if (self.path / MANIFEST).is_file():
+            self.manifest = self._read_manifest()
         try:
             yield
         finally:
             shutil.rmtree(self.path / _PARTIAL, ignore_errors=True)
             lock.release()
+
+    def forget(self, stages: Iterable[str]) -> None:
+        """Strike stages from the manifest; their files stay until they are made anew."""
+        for stage in stages:
+            self.manifest["stages"].pop(stage, None)
+        self.save_manifest()
 
     def is_done(self, stage: str, digest: str) -> bool:
         """Tell whether a stage was finished from these inputs and its files are still what it wrote."""

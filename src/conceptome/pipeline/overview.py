@@ -29,6 +29,7 @@ def describe_run(path: Path | str) -> str:
     folder = RunFolder.existing(path)
     manifest = folder.manifest
     data = manifest.get("input", {})
+    done = {name: folder.is_done(name, entry["digest"]) for name, entry in manifest["stages"].items()}
     lines = [
         f"{path}: run on {data.get('name')} ({data.get('n_cells'):,} cells x {data.get('n_genes'):,} genes), "
         f"encoder {manifest['config']['encoder']}, Conceptome {manifest['versions']['conceptome']}"
@@ -37,17 +38,13 @@ def describe_run(path: Path | str) -> str:
         entry = manifest["stages"].get(stage.name)
         if entry is None:
             state = "not done"
-        elif not folder.is_done(stage.name, entry["digest"]):
+        elif not done[stage.name]:
             state = "damaged: its files are not what it wrote"
         else:
             state = f"{entry['message']} ({entry['seconds']:.1f} s)"
         lines.append(f"  {stage.name:<10} {state}")
     lines.extend(_concept_lines(folder))
-    complete = all(
-        stage.name in manifest["stages"]
-        and folder.is_done(stage.name, manifest["stages"][stage.name]["digest"])
-        for stage in STAGES
-    )
+    complete = all(done.get(stage.name, False) for stage in STAGES)
     again = f"Next: continue with the same command: {manifest['command']}"
     lines.append(f"Next: open {folder.path / 'report.html'}" if complete else again)
     return "\n".join(lines)

@@ -7,7 +7,7 @@ import importlib.metadata
 import logging
 import os
 import platform
-import sys
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import conceptome
-from conceptome.core import BundleError, content_id
+from conceptome.core import BundleError, InputError, content_id
 from conceptome.pipeline.config import DEMO, RunConfig
 from conceptome.pipeline.context import Run
 from conceptome.pipeline.folder import CONFIG, LOG, RunFolder, write_text
@@ -59,8 +59,9 @@ def run(config: RunConfig) -> Path:
     """
     folder = RunFolder(config.out)
     work = Run(config, folder)
-    _refuse_other_data(work)
     n_cells, n_genes = work.adata.shape
+    _refuse_other_data(work)
+    _require_device(config)
     n_terms = sum(len(sets.terms) for sets in work.gene_sets)
     with folder.locked(), _log_file(folder.path / LOG):
         sizes = f"{n_cells:,} cells x {n_genes:,} genes; {n_terms:,} terms"
@@ -75,7 +76,7 @@ def run(config: RunConfig) -> Path:
 
 def _refuse_other_data(work: Run) -> None:
     before = work.folder.manifest.get("input", {})
-    if before and before.get("digest") != work.input_digest:
+    if work.folder.manifest["stages"] and before.get("digest") != work.input_digest:
         found = f"{before.get('name')}, {str(before.get('digest'))[:12]}"
         given = f"{_name(work.config)}, {work.input_digest[:12]}"
         msg = (
@@ -85,11 +86,21 @@ def _refuse_other_data(work: Run) -> None:
         raise BundleError(msg)
 
 
+def _require_device(config: RunConfig) -> None:
+    if config.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            msg = "device is 'cuda', but PyTorch finds no CUDA device here. Use --device cpu."
+            raise InputError(msg)
+
+
 def _run_stage(stage: Stage, work: Run, digest: str, heading: str) -> None:
     if work.folder.is_done(stage.name, digest):
         logger.info("%s: kept", heading)
         return
     logger.info("%s ...", heading)
+    work.folder.forget(_built_on(stage.name))
     start = time.perf_counter()
     with work.folder.writing(stage.name, digest) as (scratch, entry):
         entry.update(stage.work(work, scratch))
@@ -97,11 +108,22 @@ def _run_stage(stage: Stage, work: Run, digest: str, heading: str) -> None:
     logger.info("%s: %s (%.1f s)", heading, entry["message"], entry["seconds"])
 
 
+def _built_on(name: str) -> list[str]:
+    """List the stages that read a stage's files, directly or not: its new files make them out of date."""
+    found = {name}
+    for stage in STAGES:
+        if found & set(stage.needs):
+            found.add(stage.name)
+    return sorted(found - {name})
+
+
 def _digest(stage: Stage, work: Run, done: dict[str, str]) -> str:
     """Hash everything that a stage's result depends on."""
     inputs: dict[str, Any] = {name: getattr(work.config, name) for name in stage.settings}
     if "gene_sets" in inputs:
         inputs["gene_sets"] = work.gene_sets_digest
+    if "encoder" in inputs:
+        inputs["model"] = work.model_digest
     parts = {
         "stage": stage.name,
         "version": conceptome.__version__,
@@ -118,7 +140,7 @@ def _describe(work: Run) -> None:
     config = asdict(work.config)
     work.folder.manifest.update(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        command=" ".join(["conceptome", *sys.argv[1:]]),
+        command=f"conceptome run --config {shlex.quote(str(work.path / CONFIG))}",
         config=config,
         input={
             "name": _name(work.config),

@@ -132,6 +132,9 @@ def enrich(run: Run, folder: Path) -> Facts:
     config = run.config
     expression = pd.Series(np.asarray(run.adata.X.mean(axis=0)).ravel(), index=run.adata.var_names)
     names = pd.Series(run.symbols, index=run.adata.var_names)
+    reason = _untestable(run)
+    if reason:
+        return {"missing": reason, "message": f"left out. {reason}"}
     counts = {}
     for name, scores in (("enrichment", run.attributions), ("enrichment_de", run.de)):
         if scores is None:
@@ -151,6 +154,20 @@ def enrich(run: Run, folder: Path) -> Facts:
         counts[name] = int((record.table["q_global"] <= 0.05).sum())
     attributed = f"{counts['enrichment']:,} findings by attribution, " if "enrichment" in counts else ""
     return {"message": f"{attributed}{counts['enrichment_de']:,} findings by expression (q <= 0.05)"}
+
+
+def _untestable(run: Run) -> str:
+    """Say why no term can be tested; empty if one can."""
+    config, universe = run.config, set(run.symbols)
+    sizes = [len(universe & set(members)) for sets in run.gene_sets for members in sets.members]
+    if any(config.min_size <= size <= config.max_size for size in sizes):
+        return ""
+    examples = ", ".join(map(str, run.symbols[:3]))
+    return (
+        f"No term of {', '.join(config.gene_sets)} has {config.min_size} to {config.max_size} of the "
+        f"measured genes (named such as {examples}). Gene sets need symbols of the same species: put them into "
+        "var['gene_symbols'], give other --gene-sets, or lower --min-size."
+    )
 
 
 def evaluate(run: Run, folder: Path) -> Facts:
@@ -231,7 +248,12 @@ def report_contents(run: Run) -> ReportContents:
     stages = manifest["stages"]
     layout_frame, _ = storage.read_table(run.path / "layout.parquet")
     concepts, _ = storage.read_table(run.path / "concepts.parquet")
-    missing = {"attributions": stages["attribute"]["missing"]} if "missing" in stages["attribute"] else {}
+    missing = {
+        part: stages[stage]["missing"]
+        for stage, parts in (("attribute", ["attributions"]), ("enrich", ["enrichment", "enrichment_de"]))
+        for part in parts
+        if "missing" in stages[stage]
+    }
     symbols = dict(zip(run.adata.var_names, run.symbols, strict=True))
     return ReportContents(
         title=manifest["input"]["name"],

@@ -254,6 +254,7 @@ def save_evaluation(record: Evaluation, path: Path) -> None:
     """Write ``evaluation.json``; a number that could not be measured is null."""
     content = {
         "dictionary_id": record.dictionary_id,
+        "columns": {"measures": list(record.measures), "units": list(record.units)},
         "measures": json.loads(record.measures.to_json(orient="records", double_precision=15)),
         "units": json.loads(record.units.to_json(orient="records", double_precision=15)),
     }
@@ -263,6 +264,13 @@ def save_evaluation(record: Evaluation, path: Path) -> None:
 def load_evaluation(path: Path) -> Evaluation:
     """Read what `save_evaluation` wrote."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    return Evaluation(
-        pd.DataFrame(content["measures"]), pd.DataFrame(content["units"]), content["dictionary_id"]
-    )
+    frames = {
+        name: pd.DataFrame(content[name], columns=content["columns"][name]) for name in ("measures", "units")
+    }
+    for frame in frames.values():
+        numbers = [name for name in frame if name not in _TEXT_COLUMNS]
+        frame[numbers] = frame[numbers].astype(float)  # null, a number that could not be measured, is NaN
+    return Evaluation(**frames, dictionary_id=content["dictionary_id"])
+
+
+_TEXT_COLUMNS = ("dictionary", "metric", "label_key", "label")

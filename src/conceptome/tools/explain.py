@@ -111,6 +111,7 @@ def enrich(
         min_size=min_size,
         max_size=max_size,
         n_permutations=n_permutations,
+        gene_names=data.symbols_or_names(adata).to_numpy(),
         seed=seed,
     )
     _write_table(adata, "enrichment", record.table)

@@ -27,14 +27,14 @@ WHY_MISSING: Mapping[str, str] = {
         "Gene attribution was not computed. It needs an encoder that can read edited cells: run again with "
         "--encoder linear or --encoder scvi."
     ),
-    "pairs": "No counterfactual pairs were matched. Run conceptome attribute on this run folder.",
-    "de": "Differential expression was not computed. Run conceptome attribute on this run folder.",
+    "pairs": "No counterfactual pairs were matched.",
+    "de": "Differential expression was not computed.",
     "enrichment": (
         "No gene sets were tested on the attributions. Run again with --gene-sets FILE.gmt, or with the "
         "shipped collection immune-starter."
     ),
     "enrichment_de": "No gene sets were tested on the differential expression.",
-    "evaluation": "Fidelity was not measured. Run conceptome evaluate on this run folder.",
+    "evaluation": "Fidelity was not measured.",
     "labels": "The run was given no label column. Run again with --label-key to see what a concept marks.",
 }
 
@@ -149,7 +149,10 @@ def headline(contents: ReportContents, rows: Sequence[ConceptRow]) -> str:
     ]
     if contents.attributions is not None:
         driven = sum(row.n_supporters > 0 for row in rows)
-        words.append(f"For {driven:,} of them the model uses at least one gene more than chance allows.")
+        if np.isfinite(contents.attributions.floor).any():
+            words.append(f"For {driven:,} of them the model uses at least one gene more than chance allows.")
+        else:
+            words.append("Without null pairs no gene can be called a driver; the largest effects are shown.")
     if contents.enrichment is not None:
         named = sum(row.n_terms > 0 for row in rows)
         having = "1 has" if named == 1 else f"{named:,} have" if named else "None has"
@@ -259,8 +262,8 @@ def methods(contents: ReportContents) -> str:
     if pairs is not None:
         n_concepts = len(np.unique(pairs.concept))
         words.append(
-            f"For {n_concepts:,} concepts, {len(pairs):,} active cells were paired with near cells "
-            f"(Euclidean distance in the scaled embedding) in which the concept is {_silence(contents)}."
+            f"For {n_concepts:,} concepts, {len(pairs):,} pairs of an active and a near cell were formed "
+            f"(Euclidean distance in the scaled embedding); the second is {_silence(contents)}."
         )
     if attributions is not None:
         score = AGGREGATES[attributions.aggregate]
