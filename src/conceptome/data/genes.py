@@ -108,7 +108,7 @@ def symbols_or_names(adata: AnnData) -> Names:
     -------
     One name per gene in the order of ``var_names``; only Ensembl ids are replaced.
     """
-    names = adata.var_names
+    names: Names = adata.var_names
     if gene_naming(names) != "ensembl":
         return names
     try:

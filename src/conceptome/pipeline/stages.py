@@ -165,7 +165,7 @@ def _untestable(run: Run) -> str:
     examples = ", ".join(map(str, run.symbols[:3]))
     return (
         f"No term of {', '.join(config.gene_sets)} has {config.min_size} to {config.max_size} of the "
-        f"measured genes (named such as {examples}). Gene sets need symbols of the same species: put them into "
+        f"measured genes (such as {examples}). Gene sets need symbols of the same species: put them into "
         "var['gene_symbols'], give other --gene-sets, or lower --min-size."
     )
 

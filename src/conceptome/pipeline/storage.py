@@ -268,8 +268,8 @@ def load_evaluation(path: Path) -> Evaluation:
         name: pd.DataFrame(content[name], columns=content["columns"][name]) for name in ("measures", "units")
     }
     for frame in frames.values():
-        numbers = [name for name in frame if name not in _TEXT_COLUMNS]
-        frame[numbers] = frame[numbers].astype(float)  # null, a number that could not be measured, is NaN
+        for name in frame.columns.difference(_TEXT_COLUMNS):
+            frame[name] = frame[name].astype(float)  # null, a number that could not be measured, is NaN
     return Evaluation(**frames, dictionary_id=content["dictionary_id"])
 
 
