@@ -226,15 +226,15 @@ OPTIONAL = ("attributions", "pairs", "de", "enrichment", "enrichment_de", "evalu
 
 
 @pytest.mark.parametrize("part", OPTIONAL)
-def test_each_part_may_be_missing_and_the_page_says_what_to_run(contents, tmp_path, part):
+def test_each_part_may_be_missing_and_the_page_says_so(contents, tmp_path, part):
     path = tmp_path / "report.html"
     write_report(path, dataclasses.replace(contents, **{part: None}), max_cards=1)
     text = Page(path.read_text(encoding="utf-8")).text
     said = {
         "attributions": "It needs an encoder that can read edited cells: run again with --encoder linear",
-        "de": "Differential expression was not computed. Run conceptome attribute on this run folder.",
+        "de": "Differential expression was not computed.",
         "enrichment": "Run again with --gene-sets FILE.gmt, or with the shipped collection immune-starter.",
-        "evaluation": "Fidelity was not measured. Run conceptome evaluate on this run folder.",
+        "evaluation": "Fidelity was not measured.",
     }
     assert said.get(part, "What the model has learned") in text
 

@@ -224,8 +224,10 @@ def umap_layout(embeddings: Embeddings, *, seed: int = 0) -> np.ndarray:
     -------
     Coordinates, ``(n_cells, 2)``, float64.
     """
+    import torch
     from umap import UMAP
 
+    n_threads = torch.get_num_threads()  # numba resets what OpenMP shares, and other threads round otherwise
     n_cells = len(embeddings.cell_ids)
     shown = np.arange(n_cells)
     if n_cells > MAX_LAYOUT_CELLS:
@@ -233,6 +235,7 @@ def umap_layout(embeddings: Embeddings, *, seed: int = 0) -> np.ndarray:
     coordinates = np.full((n_cells, 2), np.nan)
     model = UMAP(n_neighbors=min(15, len(shown) - 1), min_dist=0.4, random_state=seed, n_jobs=1)
     coordinates[shown] = model.fit_transform(embeddings.values[shown])
+    torch.set_num_threads(n_threads)
     return coordinates
 
 

@@ -273,4 +273,4 @@ def load_evaluation(path: Path) -> Evaluation:
     return Evaluation(**frames, dictionary_id=content["dictionary_id"])
 
 
-_TEXT_COLUMNS = ("dictionary", "metric", "label_key", "label")
+_TEXT_COLUMNS = ["dictionary", "metric", "label_key", "label"]
