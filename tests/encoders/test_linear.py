@@ -240,9 +240,13 @@ def test_refuses_negative_counts(cells):
     assert str(caught.value) == message
 
 
+def test_components_follow_from_small_data(cells):
+    assert LinearEncoder.fit(cells).d_embed == 39  # 60 cells x 40 genes
+
+
 def test_refuses_too_many_components(cells):
     with pytest.raises(InputError) as caught:
-        LinearEncoder.fit(cells)
+        LinearEncoder.fit(cells, options=LinearOptions(n_components=50))
     assert str(caught.value) == (
         "LinearOptions(n_components=50) needs more than that many cells and genes; found 60 cells and 40 "
         "genes with counts. Ask for fewer components."

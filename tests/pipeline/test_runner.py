@@ -150,7 +150,7 @@ def test_other_data_is_refused_and_the_run_stays(finished, tmp_path):
 
 
 def test_a_run_without_labels_ends_in_a_report(tmp_path):
-    folder = run(settings(tmp_path / "run", label_key=(), n_pairs=8))
+    folder = run(settings(tmp_path / "run", label_key=(), n_pairs=8, n_concepts=8, k=2))
     concepts = pd.read_parquet(folder / "concepts.parquet")
     assert concepts["best_label"].isna().all()
     assert "given no label column" in (folder / "report.html").read_text()
@@ -159,7 +159,9 @@ def test_a_run_without_labels_ends_in_a_report(tmp_path):
 
 def test_foreign_gene_sets_leave_enrichment_out_and_say_why(tmp_path):
     (tmp_path / "fly.gmt").write_text("FLY\tfly\t" + "\t".join(f"Fbgn{i:04d}" for i in range(30)) + "\n")
-    folder = run(settings(tmp_path / "run", gene_sets=(str(tmp_path / "fly.gmt"),), n_pairs=8))
+    folder = run(
+        settings(tmp_path / "run", gene_sets=(str(tmp_path / "fly.gmt"),), n_pairs=8, n_concepts=8, k=2)
+    )
     reason = json.loads((folder / "manifest.json").read_text())["stages"]["enrich"]["missing"]
     assert reason.startswith("No term of ")
     assert "has 5 to 500 of the measured genes" in reason
@@ -172,7 +174,7 @@ def test_another_model_in_the_same_folder_is_noticed(finished, tmp_path, caplog)
     cm.encoders.fit("linear", adata, options=cm.encoders.LinearOptions(n_components=8)).save(
         tmp_path / "model"
     )
-    config = settings(tmp_path / "run", encoder=f"linear:{tmp_path / 'model'}", n_pairs=8)
+    config = settings(tmp_path / "run", encoder=f"linear:{tmp_path / 'model'}", n_pairs=8, n_concepts=8, k=2)
     run(config)
     cm.encoders.fit("linear", adata, options=cm.encoders.LinearOptions(n_components=6)).save(
         tmp_path / "model"
