@@ -114,6 +114,7 @@ def test_bad_options_end_with_one_message(options, word, tmp_path, capsys):
     error = capsys.readouterr().err.strip().splitlines()
     assert error[-1].startswith("conceptome: ")
     assert word in error[-1]
+    assert not any("stopped by" in line for line in error), "one message, not two"
     found = {item.name for item in (tmp_path / "run").iterdir()} if (tmp_path / "run").exists() else set()
     assert found <= {".lock", "config.toml", "log.txt", "manifest.json"}
 

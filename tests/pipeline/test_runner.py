@@ -120,6 +120,7 @@ def test_an_interrupted_run_continues_to_the_same_tables(finished, tmp_path, mon
     assert len(done) == 5
     assert not (tmp_path / "run" / "attributions.parquet").exists()
     assert not (tmp_path / "run" / ".partial").exists()
+    assert "stopped by KeyboardInterrupt" in (tmp_path / "run" / "log.txt").read_text()
     trained = (tmp_path / "run" / "dictionary" / "weights.safetensors").stat().st_mtime_ns
     with caplog.at_level("INFO", logger="conceptome"):
         run(settings(tmp_path / "run"))

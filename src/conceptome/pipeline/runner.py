@@ -179,7 +179,8 @@ def _log_file(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        package.error("stopped by %s: %s", type(error).__name__, error)
+        words = f"stopped by {type(error).__name__}: {error}"
+        handler.handle(package.makeRecord(package.name, logging.ERROR, __file__, 0, words, (), None))
         raise
     finally:
         package.removeHandler(handler)
