@@ -110,6 +110,7 @@ def test_unknown_suffix(tmp_path):
         (gzip.compress(b"x"), "is compressed: run gunzip on it"),
         (b"a,b\n", "is no HDF5 file (it begins with b'a,b\\n'): write it with adata.write_h5ad(...)"),
     ],
+    ids=["empty", "git-lfs", "web-page", "gzip", "csv"],
 )
 def test_files_that_are_no_hdf5_say_what_they_are(tmp_path, content, kind):
     path = tmp_path / "x.h5ad"
