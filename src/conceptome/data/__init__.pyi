@@ -1,4 +1,4 @@
-from .alignment import Alignment, align
+from .alignment import Alignment, align, look_up
 from .checking import DataReport, inspect, validate
 from .counts import counts_source, library_size, raw_counts
 from .embedded import demo
@@ -15,6 +15,7 @@ __all__ = [
     "gene_naming",
     "inspect",
     "library_size",
+    "look_up",
     "raw_counts",
     "read",
     "strip_version",

@@ -104,6 +104,41 @@ def align(
     return alignment
 
 
+def look_up(vocabulary: Names, names: Names) -> Int[np.ndarray, " genes"]:
+    """Find the columns of the data in a vocabulary of all genes.
+
+    Names are compared as they are; several columns may bear one name.
+
+    Parameters
+    ----------
+    vocabulary
+        Genes that a model knows, each once.
+    names
+        Name of each column of the data, in the naming of the vocabulary; empty where there is none.
+
+    Returns
+    -------
+    Position of each column's name in `vocabulary`, -1 where it is not there.
+
+    Raises
+    ------
+    InputError
+        If fewer than 20% of the columns (or of the vocabulary, if that is smaller) are found.
+    """
+    position: Int[np.ndarray, " genes"] = vocabulary.get_indexer(names)
+    n_found = int((position >= 0).sum())
+    overlap = n_found / max(min(len(vocabulary), len(names)), 1)
+    described = (
+        f"{n_found:,} of the data's {len(names):,} genes are among the {len(vocabulary):,} that the model "
+        f"knows. That is an overlap of {overlap:.1%}."
+    )
+    if overlap < REFUSE_BELOW:
+        raise InputError(_refusal(described, vocabulary, names))
+    if overlap < WARN_BELOW:
+        _warn_once(f"{described} Not read: {some(names[position < 0])}.")
+    return position
+
+
 def _names_as(naming: GeneNaming, adata: AnnData) -> Names:
     if naming == "symbol":
         return symbols(adata)
@@ -124,16 +159,20 @@ def _require_unambiguous(names: Names, wanted: Names) -> None:
 def _judge(alignment: Alignment, wanted: Names, names: Names) -> None:
     share = f"{alignment.describe()} That is an overlap of {alignment.overlap:.1%}."
     if alignment.overlap < REFUSE_BELOW:
-        ignoring_case = names.str.upper().isin(wanted.str.upper()).sum()
-        species = f" Ignoring case, {ignoring_case:,} match: are data and model of one species?"
-        hint = species if ignoring_case > 2 * alignment.n_matched else ""
-        msg = (
-            f"{share} At least {REFUSE_BELOW:.0%} are needed. The model has names such as "
-            f"{some(wanted, shown=3)}; the data {some(names, shown=3)}.{hint}"
-        )
-        raise InputError(msg)
+        raise InputError(_refusal(share, wanted, names))
     if alignment.overlap < WARN_BELOW:
         _warn_once(f"{share} Missing from the data: {some(alignment.missing)}.")
+
+
+def _refusal(described: str, wanted: Names, names: Names) -> str:
+    n_matched = int(names.isin(wanted).sum())
+    ignoring_case = int(names.str.upper().isin(wanted.str.upper()).sum())
+    species = f" Ignoring case, {ignoring_case:,} match: are data and model of one species?"
+    return (
+        f"{described} At least {REFUSE_BELOW:.0%} are needed. The model has names such as "
+        f"{some(wanted, shown=3)}; the data {some(names, shown=3)}."
+        f"{species if ignoring_case > 2 * n_matched else ''}"
+    )
 
 
 @functools.cache

@@ -31,6 +31,19 @@ class CellEdits:
     old: Float[np.ndarray, " changes"]
     new: Float[np.ndarray, " changes"]
 
+    def edited(self) -> Csr:
+        """Build the edited cells, canonical CSR ``(n_edits, n_model_genes)`` without stored zeros."""
+        before = self.values[self.cell]
+        shape = before.shape
+        row = np.repeat(np.arange(shape[0]), np.diff(before.indptr))
+        edit = np.repeat(np.arange(shape[0]), np.diff(self.indptr))
+        kept = ~np.isin(row * shape[1] + before.indices, edit * shape[1] + self.genes)
+        coordinates = (np.concatenate([row[kept], edit]), np.concatenate([before.indices[kept], self.genes]))
+        after = sp.csr_array((np.concatenate([before.data[kept], self.new]), coordinates), shape=shape)
+        after.eliminate_zeros()
+        after.sort_indices()
+        return after
+
     def per_gene(self, values: Float[np.ndarray, " changes"]) -> Csr:
         """Spread one number per change over ``(n_edits, n_model_genes)``."""
         shape = (len(self.positions), self.values.shape[1])

@@ -1,0 +1,103 @@
+"""Token sequences of different lengths, put through a network in blocks of fixed shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+LENGTH_STEP = 64
+"""Sequences are padded to a multiple of this."""
+BLOCK_TOKENS = {"cpu": 4096, "cuda": 131_072}
+"""Tokens that go through the network at once."""
+
+Network: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Maps tokens, values and real (which positions are no padding), all (rows, length), to (rows, d_embed)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """What a transformer reads of each cell: tokens in order, and a value for each."""
+
+    indptr: Int[np.ndarray, " sequences_plus_one"]
+    tokens: Int[np.ndarray, " tokens"]
+    values: Float[np.ndarray, " tokens"]
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " sequences"]:
+        """Tokens of each sequence."""
+        return np.diff(self.indptr)
+
+    def padded(
+        self, rows: Int[np.ndarray, " rows"], length: int, *, pad_token: int, pad_value: float
+    ) -> tuple[Int[np.ndarray, "rows length"], Float[np.ndarray, "rows length"]]:
+        """Return tokens and values of some sequences, padded on the right to one length."""
+        lengths = self.lengths[rows]
+        real = np.arange(length) < lengths[:, None]
+        starts = self.indptr[rows] - np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        source = np.arange(lengths.sum()) + np.repeat(starts, lengths)
+        tokens = np.full(real.shape, pad_token, dtype=np.int64)
+        values = np.full(real.shape, pad_value, dtype=np.float32)
+        tokens[real], values[real] = self.tokens[source], self.values[source]
+        return tokens, values
+
+
+def map_sequences(
+    network: Network,
+    sequences: Sequences,
+    *,
+    d_embed: int,
+    pad_token: int,
+    pad_value: float = 0.0,
+    longest: int | None = None,
+    device: str = "cpu",
+) -> Float[np.ndarray, "sequences d_embed"]:
+    """Put sequences through a network, those of similar length together.
+
+    A matrix product rounds differently for different numbers of rows. Sequences are therefore padded to a
+    multiple of `LENGTH_STEP` and grouped into blocks whose number of rows depends on that length alone; the
+    last block repeats a sequence. What a sequence becomes does not depend on its company.
+
+    Parameters
+    ----------
+    network
+        Maps a block; its result for a row must not depend on padding or on other rows.
+    sequences
+        Sequences of at least one token.
+    d_embed
+        Coordinates of the result.
+    pad_token, pad_value
+        Fill the end of a row.
+    longest
+        Longest row the network takes; padding stops there.
+    device
+        Device of the network.
+
+    Returns
+    -------
+    ``(n_sequences, d_embed)``, float32.
+    """
+    result = np.empty((len(sequences), d_embed), dtype=np.float32)
+    padded = -(-sequences.lengths // LENGTH_STEP) * LENGTH_STEP
+    if longest is not None:
+        padded = np.minimum(padded, np.maximum(longest, sequences.lengths))
+    block_tokens = BLOCK_TOKENS["cpu" if device == "cpu" else "cuda"]
+    for length in np.unique(padded):
+        rows = np.flatnonzero(padded == length)
+        n_rows = max(1, block_tokens // int(length))
+        for start in range(0, len(rows), n_rows):
+            block = rows[start : start + n_rows]
+            full = np.concatenate([block, np.repeat(block[-1:], n_rows - len(block))])
+            tokens, values = sequences.padded(full, int(length), pad_token=pad_token, pad_value=pad_value)
+            real = np.arange(length) < sequences.lengths[full][:, None]
+            with torch.inference_mode():
+                embedded = network(*(torch.from_numpy(array).to(device) for array in (tokens, values, real)))
+            result[block] = embedded[: len(block)].float().cpu().numpy()
+    return result
