@@ -2,7 +2,8 @@ from .linear import LinearEncoder
 from .linear_fit import LinearOptions
 from .plain import reencode_edits
 from .precomputed import PrecomputedEncoder
-from .registry import fit, from_spec, load
+from .registry import fit, from_spec, load, parse_options
+from .scgpt import ScgptEncoder, ScgptOptions
 from .scvi import ScviEncoder
 from .scvi_fit import ScviOptions
 
@@ -10,10 +11,13 @@ __all__ = [
     "LinearEncoder",
     "LinearOptions",
     "PrecomputedEncoder",
+    "ScgptEncoder",
+    "ScgptOptions",
     "ScviEncoder",
     "ScviOptions",
     "fit",
     "from_spec",
     "load",
+    "parse_options",
     "reencode_edits",
 ]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from conceptome.core import Encoder, InputError
-from conceptome.encoders.linear_fit import LinearOptions
+from conceptome.encoders.option_text import read_options
 from conceptome.encoders.precomputed import PrecomputedEncoder
-from conceptome.encoders.scvi_fit import ScviOptions
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 GROUP = "conceptome.encoders"
-PLANNED = ("geneformer", "scgpt")
 
-Options: TypeAlias = LinearOptions | ScviOptions
+Options: TypeAlias = Any
+"""The encoder's own class of options, such as `ScviOptions`."""
 
 
 def fit(
@@ -44,7 +45,7 @@ def fit(
     device
         ``"cpu"`` or ``"cuda"``.
     options
-        ``LinearOptions`` or ``ScviOptions``; None takes the defaults.
+        The encoder's own, such as ``LinearOptions`` or ``ScviOptions``; None takes the defaults.
 
     Returns
     -------
@@ -59,23 +60,24 @@ def fit(
     if not hasattr(kind, "fit"):
         msg = f"The encoder {name!r} cannot be fitted. Load one: {name}:PATH."
         raise InputError(msg)
-    expected = getattr(kind, "options_type", object)
-    if options is not None and not isinstance(options, expected):
-        msg = f"The encoder {name!r} takes {expected.__name__}, found {type(options).__name__}."
-        raise InputError(msg)
-    encoder: Encoder = kind.fit(adata, batch_key=batch_key, seed=seed, device=device, options=options)
-    return encoder
+    if options is not None:
+        _require_type(name, kind, options)
+    return kind.fit(  # type: ignore[no-any-return]
+        adata, batch_key=batch_key, seed=seed, device=device, options=options
+    )
 
 
-def load(name: str, path: Path | str) -> Encoder:
+def load(name: str, path: Path | str, *, options: Options | None = None) -> Encoder:
     """Load an encoder.
 
     Parameters
     ----------
     name
-        ``"linear"``, ``"scvi"``, ``"obsm"`` or an encoder of another package.
+        ``"scgpt"``, ``"geneformer"``, ``"scvi"``, ``"linear"``, ``"obsm"`` or an encoder of another package.
     path
-        Folder that ``save`` wrote; for ``"scvi"`` also one that scvi-tools wrote.
+        Folder that ``save`` wrote, or a published model of scGPT, Geneformer or scvi-tools.
+    options
+        How a published model reads cells, such as ``ScgptOptions``; None takes what was saved or published.
 
     Returns
     -------
@@ -84,12 +86,46 @@ def load(name: str, path: Path | str) -> Encoder:
     Raises
     ------
     InputError
-        If there is no such encoder.
+        If there is no such encoder, or it does not take these options.
     CheckpointError
         If the files are missing, damaged or unsafe.
     """
-    encoder: Encoder = _find(name).load(path)
-    return encoder
+    kind = _find(name)
+    if options is None:
+        return kind.load(path)  # type: ignore[no-any-return]
+    if "options" not in signature(kind.load).parameters:
+        msg = f"The encoder {name!r} takes options when it is fitted, none when it is loaded. Leave them out."
+        raise InputError(msg)
+    _require_type(name, kind, options)
+    return kind.load(path, options=options)  # type: ignore[no-any-return]
+
+
+def parse_options(name: str, texts: Sequence[str]) -> Options | None:
+    """Read options as a command line gives them.
+
+    Parameters
+    ----------
+    name
+        Encoder.
+    texts
+        ``FIELD=VALUE``, such as ``layer=6``.
+
+    Returns
+    -------
+    The encoder's options; None if there is no text.
+
+    Raises
+    ------
+    InputError
+        If there is no such encoder or option, or a value is of the wrong kind.
+    """
+    if not texts:
+        return None
+    kind = getattr(_find(name), "options_type", None)
+    if kind is None:
+        msg = f"The encoder {name!r} has no options, found {', '.join(texts)}. Leave them out."
+        raise InputError(msg)
+    return read_options(kind, texts)
 
 
 def from_spec(
@@ -106,12 +142,14 @@ def from_spec(
     Parameters
     ----------
     spec
-        ``NAME`` fits an encoder to `adata`, ``NAME:PATH`` loads one: ``scvi``, ``linear``, ``scvi:DIR``,
-        ``linear:DIR``. ``obsm:KEY`` takes the embedding that the data hold under that key.
+        ``NAME`` fits an encoder to `adata`, ``NAME:PATH`` loads one: ``scvi``, ``linear``, ``scgpt:DIR``,
+        ``geneformer:DIR``, ``scvi:DIR``. ``obsm:KEY`` takes the embedding that the data hold under that key.
     adata
         Cells to fit to.
-    batch_key, seed, device, options
+    batch_key, seed, device
         As in `fit`; they do not apply to an encoder that is loaded.
+    options
+        As in `fit` or `load`.
 
     Returns
     -------
@@ -130,16 +168,22 @@ def from_spec(
     if not path:
         msg = f"The encoder {spec!r} ends after the colon. Write {name}:PATH to load it, or {name} to fit it."
         raise InputError(msg)
-    return PrecomputedEncoder(path) if name == "obsm" else load(name, path)
+    if name == "obsm" and not options:
+        return PrecomputedEncoder(path)
+    return load(name, path, options=options)
 
 
 def _find(name: str) -> Any:  # noqa: ANN401  (a class known only at run time)
     found: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in found:
         listed = ", ".join(sorted(found))
-        if name in PLANNED:
-            msg = f"The encoder {name!r} is planned and not part of this version yet. Available: {listed}."
-        else:
-            msg = f"There is no encoder {name!r}. Available: {listed}. NAME fits it, NAME:PATH loads it."
+        msg = f"There is no encoder {name!r}. Available: {listed}. NAME fits it, NAME:PATH loads it."
         raise InputError(msg)
     return found[name].load()
+
+
+def _require_type(name: str, kind: Any, options: Options) -> None:  # noqa: ANN401
+    expected = getattr(kind, "options_type", object)
+    if not isinstance(options, expected):
+        msg = f"The encoder {name!r} takes {expected.__name__}, found {type(options).__name__}."
+        raise InputError(msg)

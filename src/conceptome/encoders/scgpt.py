@@ -1,0 +1,347 @@
+"""The scGPT encoder: the published transformer, deterministic, without the scgpt package."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from tqdm.auto import tqdm
+
+from conceptome.core import (
+    Csr,
+    Edits,
+    Embeddings,
+    InputError,
+    Names,
+    content_id,
+    require_at_least,
+    require_choice,
+)
+from conceptome.data import look_up, raw_counts, symbols
+from conceptome.data.wording import did_you_mean, some
+from conceptome.encoders.cells import edits_by_cell, require_counts
+from conceptome.encoders.scgpt_decoder import ScgptDecoder
+from conceptome.encoders.scgpt_files import CLS, ScgptModel, complete, read_scgpt, require_weights
+from conceptome.encoders.scgpt_network import Pooling, ScgptNetwork, ScgptSizes
+from conceptome.encoders.scgpt_tokens import Binning, Edit, ScgptTokeniser
+from conceptome.encoders.sequences import Sequences, map_sequences
+from conceptome.encoders.storage import CONFIG, load_folder, reading_settings, save_folder
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+Reads: TypeAlias = Literal["counts", "x"]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+
+CHOICES = {"pooling": Pooling, "binning": Binning, "edit": Edit, "reads": Reads, "precision": Precision}
+
+
+@dataclass(frozen=True)
+class ScgptOptions:
+    """How scGPT reads cells, and what of it becomes the embedding. The defaults are the published pipeline's.
+
+    Raises
+    ------
+    InputError
+        If a value is not one of its choices or too small.
+    """
+
+    pooling: Pooling = "cls"
+    """Take the first position, the mean over genes, or the mean weighted by the genes' values."""
+    layer: int = -1
+    """Hidden state: 0 is the input of the first layer, -1 the output of the last."""
+    binning: Binning = "deterministic"
+    """Where a value may fall into several bins: the middle one, rounded half up; one drawn from a hash of
+    seed, cell and gene, as the original draws it; or no bins, the values as they are."""
+    edit: Edit = "values"
+    """An edited count re-bins the whole cell, or (binned) that gene alone."""
+    max_length: int = 1200
+    """Longest sequence, with ``<cls>``; the highest genes are kept."""
+    reads: Reads = "counts"
+    """Raw counts, or X as it is (any rising transform of a cell's values gives the same bins)."""
+    gene_key: str | None = None
+    """Column of var with gene symbols; found by itself when left out."""
+    precision: Precision = "float32"
+    """Of the products when whole cells are embedded; edits are always float32."""
+    seed: int = 0
+    """Of the draws under binning="stochastic"."""
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            require_choice(name, getattr(self, name), get_args(choices))
+        require_at_least("max_length", self.max_length, 2)
+        require_at_least("seed", self.seed, 0)
+
+
+class ScgptEncoder:
+    """A published scGPT model [Cui24]_.
+
+    A cell is read as its expressed genes with the bins of their values; the embedding is divided by its
+    length, as published. Data and model are matched by gene symbol, as they are written.
+
+    Parameters
+    ----------
+    model
+        Sizes, vocabulary and weights.
+    options
+        How cells are read.
+
+    Raises
+    ------
+    CheckpointError
+        If a weight is missing or does not fit the sizes.
+    InputError
+        If the model has no such layer.
+
+    References
+    ----------
+    .. [Cui24] scGPT: toward building a foundation model for single-cell multi-omics using generative AI,
+       Nature Methods 21, 1470.
+    """
+
+    name = "scgpt"
+    options_type = ScgptOptions
+
+    def __init__(self, model: ScgptModel, *, options: ScgptOptions | None = None) -> None:
+        require_weights("scGPT", model.weights, model.sizes)
+        self.model = model
+        self.options = options or ScgptOptions()
+        self._layer = _layer(self.options.layer, model.sizes.n_layers)
+        vocabulary = pd.Index(model.vocabulary, dtype=object)
+        is_gene = ~vocabulary.str.match(r"<.*>$")
+        self._tokens = np.flatnonzero(is_gene)
+        self.genes: Names = vocabulary[is_gene]
+        self.d_embed = model.sizes.d_embed
+        shared = {k: v for k, v in dataclasses.asdict(self.options).items() if k != "edit"}
+        settings = {**self._settings(), "options": shared | {"layer": self._layer}}
+        self.encoder_id = content_id({"encoder": self.name, **settings}, model.weights)
+        self._pad_token = model.vocabulary.index(model.pad_token)
+        self._network = ScgptNetwork.from_weights(model.sizes, complete(model))
+        self._embedding_network = (
+            self._network.bfloat16_products() if self.options.precision == "bfloat16" else self._network
+        )
+        self._tokeniser = ScgptTokeniser(
+            cls_token=model.vocabulary.index(CLS),
+            cls_value=model.pad_value,
+            max_length=self.options.max_length,
+            binning=self.options.binning,
+            seed=self.options.seed,
+        )
+
+    @property
+    def decoder(self) -> ScgptDecoder | None:
+        """Predicts the bins of all genes; None for other embeddings than the published one."""
+        published = self.options.pooling == "cls" and self._layer == self.model.sizes.n_layers
+        has_head = any(name.startswith("mvc_decoder.") for name in self.model.weights)
+        return ScgptDecoder(self._network, self.genes, self._tokens) if published and has_head else None
+
+    @classmethod
+    def load(cls, path: Path | str, *, options: ScgptOptions | None = None) -> ScgptEncoder:
+        """Read a published model, or an encoder that `save` wrote.
+
+        ``best_model.pt`` could contain a program; it is read without running any.
+
+        Parameters
+        ----------
+        path
+            Folder with ``args.json``, ``vocab.json`` and ``best_model.pt``, or that of a saved encoder.
+        options
+            How cells are read; None takes the published pipeline, or what was saved.
+
+        Returns
+        -------
+        The encoder.
+
+        Raises
+        ------
+        CheckpointError
+            If files are missing, damaged, unsafe or do not fit together.
+        InputError
+            If the model has no such layer.
+        """
+        folder = Path(path)
+        if not (folder / CONFIG).is_file():
+            return cls(read_scgpt(folder), options=options)
+        config, weights = load_folder(folder, cls.name)
+        with reading_settings(folder):
+            model = ScgptModel(
+                ScgptSizes(**config["sizes"]),
+                tuple(config["vocabulary"]),
+                config["pad_token"],
+                config["pad_value"],
+                weights,
+            )
+            saved = ScgptOptions(**config["options"])
+        require_weights(folder, weights, model.sizes)
+        return cls(model, options=options or saved)
+
+    def save(self, path: Path | str) -> None:
+        """Write ``config.json`` and ``weights.safetensors`` into a folder."""
+        options = dataclasses.asdict(self.options)
+        config = {"encoder": self.name, **self._settings(), "options": options}
+        save_folder(path, config, self.model.weights)
+
+    def known(self, adata: AnnData) -> Bool[np.ndarray, " genes"]:
+        """Tell which columns of `adata` are in the vocabulary; two columns of one symbol are both read."""
+        return self._position(adata) >= 0
+
+    def expression(self, adata: AnnData) -> Csr:
+        """Return the raw counts, or ``X`` with ``reads="x"``.
+
+        Parameters
+        ----------
+        adata
+            Cells.
+
+        Returns
+        -------
+        ``(n_cells, n_genes)``, float64, in the columns of `adata`, without stored zeros.
+
+        Raises
+        ------
+        InputError
+            If there are no raw counts, or ``X`` has values that are negative or not finite.
+        """
+        if self.options.reads == "counts":
+            return raw_counts(adata).astype(np.float64)
+        import scipy.sparse as sp
+
+        values = sp.csr_array(adata.X, dtype=np.float64)
+        values.eliminate_zeros()
+        values.sort_indices()
+        if values.nnz and not (np.isfinite(values.data).all() and values.data.min() >= 0):
+            msg = "X has values that are negative, NaN or infinite. scGPT reads expression; give counts."
+            raise InputError(msg)
+        return values
+
+    def embed(self, adata: AnnData, *, batch_size: int = 4096, device: str = "cpu") -> Embeddings:
+        """Embed every cell.
+
+        Parameters
+        ----------
+        adata
+            Cells.
+        batch_size
+            Cells tokenised and sorted by length at a time; does not change the result.
+        device
+            ``"cpu"`` or ``"cuda"``.
+
+        Returns
+        -------
+        ``(n_cells, d_embed)``, float32, rows of length 1.
+
+        Raises
+        ------
+        InputError
+            If there are no counts, too few genes are known, or a cell expresses none of them.
+        """
+        columns, tokens = self._columns(adata)
+        values = self.expression(adata)[:, columns]
+        result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
+        network = self._embedding_network.to(device)
+        with tqdm(total=adata.n_obs, desc="embed", unit="cell", delay=2, leave=False, disable=None) as bar:
+            for start in range(0, adata.n_obs, batch_size):
+                rows = slice(start, start + batch_size)
+                sequences = self._tokeniser.cells(values[rows], tokens, adata.obs_names[rows])
+                result[rows] = self._run(network, sequences, device)
+                bar.update(len(sequences))
+        return Embeddings(result, adata.obs_names, self.encoder_id, self.name)
+
+    def embed_edits(
+        self, cells: AnnData, edits: Edits, *, batch_size: int = 4096, device: str = "cpu"
+    ) -> Float[np.ndarray, "edits d_embed"]:
+        """Embed edited cells.
+
+        A zero that becomes a count adds a token, the reverse removes one. In a cell with more genes than fit,
+        no other gene takes the place of one that leaves.
+
+        Parameters
+        ----------
+        cells
+            Cells.
+        edits
+            New values, in the units of `expression`.
+        batch_size
+            Edits tokenised at a time; does not change the result.
+        device
+            ``"cpu"`` or ``"cuda"``.
+
+        Returns
+        -------
+        ``(n_edits, d_embed)``, float64 in the precision of float32.
+
+        Raises
+        ------
+        InputError
+            If an edit names what is not there or sets a negative value.
+        """
+        columns, tokens = self._columns(cells)
+        values = self.expression(cells)[:, columns]
+        result = np.empty((len(edits), self.d_embed))
+        network = self._network.to(device)
+        for part in edits_by_cell(values, edits, columns, n_genes=cells.n_vars, batch_size=batch_size):
+            names = cells.obs_names[part.cells]
+            require_counts(part, names)
+            sequences = self._tokeniser.edits(part, tokens, names, edit=self.options.edit)
+            result[part.positions] = self._run(network, sequences, device)
+        return result
+
+    def _run(
+        self, network: ScgptNetwork, sequences: Sequences, device: str
+    ) -> Float[np.ndarray, "sequences d_embed"]:
+        def embed(tokens: torch.Tensor, values: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+            pooled: torch.Tensor = network.pool(
+                tokens, values, real, layer=self._layer, pooling=self.options.pooling
+            )
+            return torch.nn.functional.normalize(pooled, dim=1)
+
+        return map_sequences(
+            embed,
+            sequences,
+            d_embed=self.d_embed,
+            pad_token=self._pad_token,
+            pad_value=self.model.pad_value,
+            device=device,
+        )
+
+    def _columns(self, adata: AnnData) -> tuple[Int[np.ndarray, " known"], Int[np.ndarray, " known"]]:
+        """Return the columns that are read, and the token of each."""
+        position = self._position(adata)
+        columns = np.flatnonzero(position >= 0)
+        return columns, self._tokens[position[columns]]
+
+    def _position(self, adata: AnnData) -> Int[np.ndarray, " genes"]:
+        key = self.options.gene_key
+        if key is None:
+            return look_up(self.genes, symbols(adata))
+        if key not in adata.var:
+            near = did_you_mean(key, list(adata.var))
+            msg = f"var has no column {key!r}; it has {some(adata.var.columns)}.{near}"
+            raise InputError(msg)
+        return look_up(self.genes, pd.Index(adata.var[key].astype(str), dtype=object))
+
+    def _settings(self) -> dict[str, object]:
+        model = self.model
+        sizes = dataclasses.asdict(model.sizes)
+        return {
+            "sizes": sizes,
+            "vocabulary": list(model.vocabulary),
+            "pad_token": model.pad_token,
+            "pad_value": model.pad_value,
+        }
+
+
+def _layer(layer: int, n_layers: int) -> int:
+    if not -n_layers - 1 <= layer <= n_layers:
+        msg = (
+            f"layer is {layer}, but the model has {n_layers} layers: expected 0 (input of the first) to "
+            f"{n_layers} (output of the last), or -1 to {-n_layers - 1} from the end."
+        )
+        raise InputError(msg)
+    return layer % (n_layers + 1)
