@@ -8,8 +8,9 @@ from anndata import AnnData
 
 from conceptome.core import Edits
 from conceptome.encoders.scvi import ScviEncoder
-from conceptome.encoders.scvi_architecture import Covariate, ScviArchitecture
-from conceptome.encoders.scvi_network import expected_shapes
+from conceptome.encoders.scvi_architecture import ScviArchitecture
+from conceptome.encoders.scvi_covariates import Covariate
+from conceptome.encoders.scvi_network import posterior_shapes
 
 
 def _cells(n_cells=60, n_genes=40, seed=0):
@@ -51,7 +52,7 @@ def _scvi(genes, seed=0, **settings):
     architecture = ScviArchitecture(genes=tuple(genes), **{"n_hidden": 16, "n_latent": 4, **settings})
     state = {
         name: (np.abs(values) if name.endswith("running_var") else values).astype(np.float32)
-        for name, shape in expected_shapes(architecture).items()
+        for name, shape in posterior_shapes(architecture).items()
         for values in [rng.normal(scale=0.4, size=shape)]
     }
     return ScviEncoder(architecture, state)

@@ -46,7 +46,7 @@ def by_torch(encoder, counts, codes):
 
 def test_is_an_encoder(scvi):
     assert isinstance(scvi, Encoder)
-    assert scvi.decoder is None
+    assert scvi.decoder is None  # this one has the weights of the encoder only
 
 
 def test_embeds_as_torch_does(scvi, cells):
@@ -110,6 +110,12 @@ class TestModelsOfScviTools:
         found = encoders.load("scvi", folder).embed(cells).values
         np.testing.assert_allclose(found, expected["qz_mean"], atol=1e-5)
 
+    def test_latent_variances(self, shared, model):
+        folder, expected = fixture_of(shared, model)
+        cells = ad.read_h5ad(folder.parent / "train.h5ad")
+        found = ScviEncoder.load(folder).variance(cells, batch_size=1)
+        np.testing.assert_allclose(found, expected["qz_var"], atol=1e-5)
+
     def test_cells_with_other_genes(self, shared, model):
         folder, expected = fixture_of(shared, model)
         cells = ad.read_h5ad(folder.parent / "query_missing_genes.h5ad")
@@ -160,6 +166,72 @@ def test_unseen_batches_take_the_reference(shared, caplog):
     ]
 
 
+def test_unseen_batches_take_the_mean_over_batches(shared, caplog):
+    folder, _ = fixture_of(shared, "B")
+    cells = ad.read_h5ad(folder.parent / "train.h5ad")
+    encoder = ScviEncoder.load(folder, reference={"batch": "mean"})
+    cells.obs["batch"] = "hospital"
+    with caplog.at_level(logging.WARNING):
+        found = encoder.embed(cells).values
+    halves = np.full((cells.n_obs, 2), 0.5)
+    expected = by_torch(encoder, cells.X.toarray().astype(np.float64), halves)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert caplog.messages == [
+        "The encoder has never seen obs['batch'] = hospital: those cells are encoded as the mean over all "
+        "pbmc10k, pbmc5k."
+    ]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_new_batch_that_the_latent_ignores(shared, seed):
+    folder, expected = fixture_of(shared, "A")
+    cells = ad.read_h5ad(folder.parent / "query_missing_genes.h5ad")
+    cells.obs["batch"] = "unassigned"
+    found = ScviEncoder.load(folder).embed(cells).values
+    np.testing.assert_allclose(found, expected[f"query_qz_mean_unassigned_seed{seed}"], atol=1e-5)
+
+
+def test_a_model_that_scvi_tools_gave_a_new_batch(shared):
+    """The recipe of the CELLxGENE Census: its own column of weights, in every layer."""
+    folder, expected = fixture_of(shared, "B")
+    cells = ad.read_h5ad(folder.parent / "query_missing_genes.h5ad")
+    cells.obs["batch"] = "unassigned"
+    encoder = ScviEncoder.load(folder.with_name("model_B_query_unassigned"))
+    found = encoder.embed(cells).values
+    np.testing.assert_allclose(found, expected["query_qz_mean_unassigned_seed0"], atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_new_batch_drawn_by_scvi_tools(shared, folder_of, seed):
+    import scvi
+
+    folder, expected = fixture_of(shared, "B")
+    cells = ad.read_h5ad(folder.parent / "query_missing_genes.h5ad")
+    cells.obs["batch"] = "unassigned"
+    prepared = cells.copy()
+    scvi.settings.seed = seed
+    scvi.model.SCVI.prepare_query_anndata(prepared, str(folder))
+    model = scvi.model.SCVI.load_query_data(prepared, str(folder), accelerator="cpu")
+    found = ScviEncoder.load(folder_of(model)).embed(cells).values
+    np.testing.assert_allclose(found, expected[f"query_qz_mean_unassigned_seed{seed}"], atol=1e-5)
+
+
+def test_a_model_in_ensembl_ids_reads_symbols_by_the_table_of_the_data(shared, tmp_path):
+    """As models of the CELLxGENE Census name their genes, with the Census' own column of var."""
+    folder, expected = fixture_of(shared, "B")
+    cells = ad.read_h5ad(folder.parent / "train.h5ad")
+    saved = torch.load(folder / "model.pt", weights_only=False)
+    ids = np.array([f"ENSG{number:011d}" for number in range(cells.n_vars)], dtype=object)
+    saved["var_names"] = ids
+    torch.save(saved, tmp_path / "model.pt")
+    encoder = ScviEncoder.load(tmp_path)
+    cells.var["feature_id"] = ids
+    shuffled = cells[:, ::-1].copy()
+    np.testing.assert_allclose(encoder.embed(shuffled).values, expected["qz_mean"], atol=1e-5)
+    shuffled.var_names = shuffled.var["feature_id"] + ".7"
+    np.testing.assert_allclose(encoder.embed(shuffled).values, expected["qz_mean"], atol=1e-5)
+
+
 def test_the_reference_is_part_of_the_identity(shared):
     folder, _ = fixture_of(shared, "B")
     ids = {ScviEncoder.load(folder, reference={"batch": b}).encoder_id for b in ("pbmc5k", "pbmc10k")}
@@ -179,7 +251,10 @@ def test_refuses_an_unknown_reference(shared):
     folder, _ = fixture_of(shared, "B")
     with pytest.raises(InputError) as caught:
         ScviEncoder.load(folder, reference={"batch": "hospital"})
-    message = "The encoder has no category 'hospital' of 'batch'. It knows batch: pbmc10k, pbmc5k."
+    message = (
+        "The model has no category 'hospital' of 'batch'. It knows batch: pbmc10k, pbmc5k; 'mean' takes the "
+        "average."
+    )
     assert str(caught.value) == message
 
 

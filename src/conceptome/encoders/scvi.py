@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from jaxtyping import Bool, Float
 from tqdm.auto import tqdm
 
-from conceptome.core import BLOCK_ROWS, CheckpointError, Csr, Decoder, Edits, Embeddings, content_id
+from conceptome.core import BLOCK_ROWS, Csr, Edits, Embeddings, content_id
 from conceptome.data import align, raw_counts
 from conceptome.encoders.cells import edits_by_cell, require_counts, to_model_genes
-from conceptome.encoders.checkpoint import read_torch_zip
 from conceptome.encoders.scvi_architecture import ScviArchitecture
+from conceptome.encoders.scvi_checkpoint import read_scvi_tools
+from conceptome.encoders.scvi_decoder import ScviDecoder, has_decoder
 from conceptome.encoders.scvi_fit import ScviOptions, fit_scvi
-from conceptome.encoders.scvi_network import ScviNetwork, expected_shapes
+from conceptome.encoders.scvi_network import Posterior, posterior_shapes
 from conceptome.encoders.storage import CONFIG, load_folder, reading_settings, require_shapes, save_folder
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-MODEL_FILE = "model.pt"
-LEGACY_FILES = ("model_params.pt", "attr.pkl", "var_names.csv")
 
 
 class ScviEncoder:
@@ -39,7 +36,7 @@ class ScviEncoder:
     architecture
         Sizes, switches, genes and covariates.
     state
-        Weights under the names of scvi-tools; those of its decoder are kept too.
+        Weights under the names of scvi-tools. Without those of its decoder, `decoder` is None.
 
     Raises
     ------
@@ -53,16 +50,16 @@ class ScviEncoder:
 
     name = "scvi"
     options_type = ScviOptions
-    decoder: Decoder | None = None
 
     def __init__(self, architecture: ScviArchitecture, state: Mapping[str, np.ndarray]) -> None:
-        require_shapes("scVI", state, expected_shapes(architecture))
+        require_shapes("scVI", state, posterior_shapes(architecture))
         self.architecture = architecture
         self.genes = pd.Index(architecture.genes, dtype=object)
         self.d_embed = architecture.n_latent
         self.encoder_id = content_id({"encoder": self.name, **architecture.to_config()}, state)
         self._state = dict(state)
-        self._network = ScviNetwork(architecture, state)
+        self._posterior = Posterior(architecture, state)
+        self.decoder: ScviDecoder | None = ScviDecoder(architecture, state) if has_decoder(state) else None
 
     @classmethod
     def fit(
@@ -114,9 +111,9 @@ class ScviEncoder:
         path
             Folder, or the ``model.pt`` in it.
         reference
-            Category that stands for those the model has never seen, for each such key of ``obs``. Without it
-            the most frequent one for encoders fitted here, and the first for models of scvi-tools, which do
-            not keep how frequent they were.
+            Category that stands for those the model has never seen, for each such key of ``obs``; ``"mean"``
+            for the average over all its categories. Without it the most frequent one for encoders fitted
+            here, and the first for models of scvi-tools, which do not keep how frequent they were.
 
         Returns
         -------
@@ -135,8 +132,8 @@ class ScviEncoder:
             with reading_settings(path):
                 architecture = ScviArchitecture.from_config(config["architecture"])
         else:
-            architecture, state = _read_scvi_tools(path)
-        require_shapes(path, state, expected_shapes(architecture))
+            architecture, state = read_scvi_tools(path)
+        require_shapes(path, state, posterior_shapes(architecture))
         return cls(architecture.with_reference(reference or {}), state)
 
     def save(self, path: Path | str) -> None:
@@ -179,16 +176,32 @@ class ScviEncoder:
         InputError
             If there are no raw counts, too few genes are known, or a continuous covariate is missing.
         """
-        counts = to_model_genes(self.expression(adata), align(self.genes, adata).columns)
-        self.architecture.warn_of_unseen(adata.obs)
-        codes = self.architecture.codes(adata.obs)
         result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
-        step = -(-batch_size // BLOCK_ROWS) * BLOCK_ROWS
-        for start in tqdm(range(0, adata.n_obs, step), "embed", delay=2, leave=False, disable=None):
-            rows = slice(start, start + step)
-            first = self._network.first(self._inputs(counts[rows]), codes[rows])
-            result[rows] = self._network.rest(first, codes[rows])
+        self._infer(adata, self._posterior.mean, result, batch_size=batch_size)
         return Embeddings(result, adata.obs_names, self.encoder_id, self.name)
+
+    def variance(self, adata: AnnData, *, batch_size: int = 4096) -> Float[np.ndarray, "cells d_embed"]:
+        """Compute the posterior variance of every cell's embedding, ``qz_var`` of scvi-tools.
+
+        Parameters
+        ----------
+        adata
+            Cells with raw counts; genes that they lack are read as 0.
+        batch_size
+            As in `embed`.
+
+        Returns
+        -------
+        ``(n_cells, d_embed)``, float64.
+
+        Raises
+        ------
+        InputError
+            As `embed`.
+        """
+        result = np.empty((adata.n_obs, self.d_embed))
+        self._infer(adata, self._posterior.variance, result, batch_size=batch_size)
+        return result
 
     def embed_edits(
         self,
@@ -222,54 +235,31 @@ class ScviEncoder:
         InputError
             If an edit names what is not there or sets a negative count.
         """
-        columns = align(self.genes, cells).columns
+        posterior, columns = self._posterior, align(self.genes, cells).columns
         counts = to_model_genes(self.expression(cells), columns)
         codes = self.architecture.codes(cells.obs)
         result = np.empty((len(edits), self.d_embed))
         for part in edits_by_cell(counts, edits, columns, n_genes=cells.n_vars, batch_size=batch_size):
             require_counts(part, cells.obs_names[part.cells])
-            change = part.per_gene(self._transform(part.new) - self._transform(part.old))
-            first = change @ self._network.by_gene
-            first += self._network.first(self._inputs(part.values), codes[part.cells])[part.cell]
-            result[part.positions] = self._network.rest(first, codes[part.cells][part.cell])
+            change = part.per_gene(posterior.transform(part.new) - posterior.transform(part.old))
+            first = change @ posterior.by_gene
+            first += posterior.first(part.values, codes[part.cells])[part.cell]
+            result[part.positions] = posterior.mean(first, codes[part.cells][part.cell])
         return result
 
-    def _transform(self, counts: Float[np.ndarray, " values"]) -> Float[np.ndarray, " values"]:
-        return np.log1p(counts) if self.architecture.log_variational else counts
-
-    def _inputs(self, counts: Csr) -> Csr:
-        return sp.csr_array((self._transform(counts.data), counts.indices, counts.indptr), shape=counts.shape)
-
-
-def _read_scvi_tools(path: Path) -> tuple[ScviArchitecture, dict[str, np.ndarray]]:
-    file = path / MODEL_FILE if path.is_dir() else path
-    if not file.is_file():
-        msg = _what_is_missing(path)
-        raise CheckpointError(msg)
-    saved = read_torch_zip(file)
-    try:
-        attributes = saved["attr_dict"]
-        state = {k: v for k, v in saved["model_state_dict"].items() if isinstance(v, np.ndarray)}
-        architecture = ScviArchitecture.from_scvi_tools(
-            attributes["init_params_"], attributes["registry_"], saved["var_names"]
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        msg = (
-            f"{file} holds no model that scvi-tools (0.15 or later) saved: {type(error).__name__} {error}. "
-            "Give the folder that SCVI.save() wrote."
-        )
-        raise CheckpointError(msg) from error
-    return architecture, state
-
-
-def _what_is_missing(path: Path) -> str:
-    if path.is_dir() and all((path / name).is_file() for name in LEGACY_FILES):
-        return (
-            f"{path} was saved by scvi-tools before 0.15, in three files that cannot be read safely. If you "
-            f"trust them, run scvi.model.SCVI.convert_legacy_save({str(path)!r}, NEW) and load NEW."
-        )
-    found = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) if path.is_dir() else "no such path"
-    return (
-        f"{path} holds no scVI model: expected {MODEL_FILE} (scvi-tools) or {CONFIG} (Conceptome), found "
-        f"{found or 'an empty folder'}. Give the folder that save() wrote."
-    )
+    def _infer(
+        self,
+        adata: AnnData,
+        head: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        result: Float[np.ndarray, "cells d_embed"],
+        *,
+        batch_size: int,
+    ) -> None:
+        """Fill `result` with what a head of the posterior says of each cell."""
+        counts = to_model_genes(self.expression(adata), align(self.genes, adata).columns)
+        self.architecture.warn_of_unseen(adata.obs)
+        codes = self.architecture.codes(adata.obs)
+        step = -(-batch_size // BLOCK_ROWS) * BLOCK_ROWS
+        for start in tqdm(range(0, adata.n_obs, step), "embed", delay=2, leave=False, disable=None):
+            rows = slice(start, start + step)
+            result[rows] = head(self._posterior.first(counts[rows], codes[rows]), codes[rows])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
@@ -13,59 +12,12 @@ from jaxtyping import Float
 
 from conceptome.core import CheckpointError, InputError
 from conceptome.data.wording import some
+from conceptome.encoders.scvi_covariates import MEAN, Covariate, Part, numbers
 
-logger = logging.getLogger(__name__)
+MOST_LAYERS = 100
+"""More than any scVI model has; a file that asks for more is damaged."""
 
 Where = Literal["encoder", "decoder", "none", "both"]
-
-
-@dataclass(frozen=True)
-class Covariate:
-    """A column of ``obs`` with categories, as the model was trained on them."""
-
-    key: str
-    categories: tuple[str, ...]
-    reference: str
-    """Stands for categories that the model has never seen."""
-
-    def one_hot(self, obs: pd.DataFrame) -> Float[np.ndarray, "cells categories"]:
-        """Code the category of each cell.
-
-        Parameters
-        ----------
-        obs
-            Annotation of the cells; without the column every cell gets the reference.
-
-        Returns
-        -------
-        One row per cell with a single 1.
-        """
-        code = pd.Index(self.categories).get_indexer(pd.Index(self._found(obs)))
-        code[code < 0] = self.categories.index(self.reference)
-        return np.eye(len(self.categories))[code]
-
-    def warn_of_unseen(self, obs: pd.DataFrame) -> None:
-        """Log for which cells the reference stands.
-
-        Parameters
-        ----------
-        obs
-            Annotation of the cells.
-        """
-        found = self._found(obs)
-        unseen = found[~found.isin(self.categories)].unique()
-        if self.key not in obs:
-            what = f"The data have no obs[{self.key!r}], which the encoder reads: all cells are encoded"
-        elif len(unseen):
-            what = f"The encoder has never seen obs[{self.key!r}] = {some(unseen)}: those cells are encoded"
-        else:
-            return
-        logger.warning("%s as %r, one of the known %s.", what, self.reference, some(self.categories))
-
-    def _found(self, obs: pd.DataFrame) -> pd.Series[str]:
-        if self.key not in obs:
-            return pd.Series(self.reference, index=obs.index)
-        return obs[self.key].astype(str)
 
 
 @dataclass(frozen=True)
@@ -83,53 +35,77 @@ class ScviArchitecture:
     use_layer_norm: Where = "none"
     gene_likelihood: str = "zinb"
     dispersion: str = "gene"
-    use_size_factor_key: bool = False
+    use_observed_lib_size: bool = True
+    size_factor_key: str | None = None
+    """Column of ``obs`` that scales the decoded expression in place of the library size."""
     covariates: tuple[Covariate, ...] = ()
     """Batch first, then the categorical covariates; those with a single category are left out."""
     continuous: tuple[str, ...] = ()
     """Columns of ``obs`` with continuous covariates."""
+    dispersion_of: Covariate | None = None
+    """Batch or label on which the dispersion of a gene depends; None if it depends on neither."""
 
-    @property
-    def n_codes(self) -> int:
-        """Inputs of the encoder beside the genes."""
-        if not self.encode_covariates:
+    def __post_init__(self) -> None:
+        for name in ("n_hidden", "n_latent", "n_layers"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1 or (name == "n_layers" and value > MOST_LAYERS):
+                msg = f"The settings of the scVI model say {name}={value!r}, which no model has."
+                raise CheckpointError(msg)
+
+    def n_codes(self, part: Part) -> int:
+        """Count the inputs of a network beside the genes (encoder) or the embedding (decoder)."""
+        if not self.reads_covariates(part):
             return 0
         return len(self.continuous) + sum(len(covariate.categories) for covariate in self.covariates)
 
-    def codes(self, obs: pd.DataFrame) -> Float[np.ndarray, "cells codes"]:
-        """Return what the encoder reads of each cell beside its genes: continuous covariates, then one-hots.
+    def n_injected(self, part: Part) -> int:
+        """Count those that the layers after the first read too: the one-hots, if any."""
+        if not self.deeply_inject_covariates or not self.reads_covariates(part):
+            return 0
+        return self.n_codes(part) - len(self.continuous)
+
+    def reads_covariates(self, part: Part) -> bool:
+        """Tell whether a network reads batch and covariates; the decoder always does."""
+        return part == "decoder" or self.encode_covariates
+
+    def codes(self, obs: pd.DataFrame, part: Part = "encoder") -> Float[np.ndarray, "cells codes"]:
+        """Return what a network reads of each cell beside its genes: continuous covariates, then one-hots.
 
         Parameters
         ----------
         obs
             Annotation of the cells.
+        part
+            The network.
 
         Returns
         -------
-        One row per cell; no columns if the encoder reads genes only.
+        One row per cell; no columns if the network reads no covariates.
 
         Raises
         ------
         InputError
             If a continuous covariate is missing, no number or NaN.
         """
-        if not self.encode_covariates:
+        if not self.reads_covariates(part):
             return np.zeros((len(obs), 0))
-        numbers = [_numbers(obs, key)[:, None] for key in self.continuous]
+        continuous = [numbers(obs, key, what="a continuous covariate")[:, None] for key in self.continuous]
         one_hots = [covariate.one_hot(obs) for covariate in self.covariates]
-        return np.hstack([np.zeros((len(obs), 0)), *numbers, *one_hots])
+        return np.hstack([np.zeros((len(obs), 0)), *continuous, *one_hots])
 
-    def warn_of_unseen(self, obs: pd.DataFrame) -> None:
-        """Log which categories the encoder has never seen and what stands for them.
+    def warn_of_unseen(self, obs: pd.DataFrame, part: Part = "encoder") -> None:
+        """Log which categories a network has never seen and what stands for them.
 
         Parameters
         ----------
         obs
             Annotation of the cells.
+        part
+            The network.
         """
-        if self.encode_covariates:
+        if self.reads_covariates(part):
             for covariate in self.covariates:
-                covariate.warn_of_unseen(obs)
+                covariate.warn_of_unseen(obs, part=part)
 
     def with_reference(self, reference: Mapping[str, str]) -> ScviArchitecture:
         """Choose which category stands for those that the model has never seen.
@@ -137,7 +113,7 @@ class ScviArchitecture:
         Parameters
         ----------
         reference
-            Category for each key of ``obs``.
+            Category for each key of ``obs``, or ``"mean"`` for the average over all of its categories.
 
         Returns
         -------
@@ -150,12 +126,19 @@ class ScviArchitecture:
         """
         known = {covariate.key: covariate for covariate in self.covariates}
         for key, category in reference.items():
-            if key not in known or category not in known[key].categories:
+            if key not in known or category not in (*known[key].categories, MEAN):
                 offered = "; ".join(f"{c.key}: {some(c.categories)}" for c in self.covariates) or "none"
-                msg = f"The encoder has no category {category!r} of {key!r}. It knows {offered}."
+                msg = (
+                    f"The model has no category {category!r} of {key!r}. It knows {offered}; "
+                    f"{MEAN!r} takes the average."
+                )
                 raise InputError(msg)
-        chosen = [replace(c, reference=reference.get(c.key, c.reference)) for c in self.covariates]
-        return replace(self, covariates=tuple(chosen))
+
+        def refer(covariate: Covariate) -> Covariate:
+            return replace(covariate, reference=reference.get(covariate.key, covariate.reference))
+
+        dispersion_of = self.dispersion_of and refer(self.dispersion_of)
+        return replace(self, covariates=tuple(map(refer, self.covariates)), dispersion_of=dispersion_of)
 
     def to_config(self) -> dict[str, Any]:
         """Return the settings as plain data."""
@@ -164,12 +147,17 @@ class ScviArchitecture:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ScviArchitecture:
         """Read settings that `to_config` wrote."""
-        covariates = [
-            Covariate(entry["key"], tuple(entry["categories"]), entry["reference"])
-            for entry in config["covariates"]
-        ]
-        lists = {"genes": tuple(config["genes"]), "continuous": tuple(config["continuous"])}
-        return cls(**{**config, **lists, "covariates": tuple(covariates)})
+
+        def covariate(entry: Mapping[str, Any]) -> Covariate:
+            return Covariate(entry["key"], tuple(entry["categories"]), entry["reference"])
+
+        read = {
+            "genes": tuple(config["genes"]),
+            "covariates": tuple(map(covariate, config["covariates"])),
+            "continuous": tuple(config["continuous"]),
+            "dispersion_of": config["dispersion_of"] and covariate(config["dispersion_of"]),
+        }
+        return cls(**{**config, **read})
 
     @classmethod
     def from_scvi_tools(
@@ -198,21 +186,29 @@ class ScviArchitecture:
         if registry.get("model_name") != "SCVI":
             msg = f"This is a {registry.get('model_name')} model of scvi-tools. Only SCVI can be loaded."
             raise CheckpointError(msg)
-        given = {**init_params["non_kwargs"], **init_params["kwargs"].get("kwargs", {})}
+        given = module_settings(init_params)
         _require_supported(given)
         own = {field.name for field in fields(cls)}
         fields_of = {name: entry["state_registry"] for name, entry in registry["field_registries"].items()}
-        batch = fields_of.get("batch", {})
-        mappings = {batch.get("original_key"): batch.get("categorical_mapping", ())}
-        mappings |= fields_of.get("extra_categorical_covs", {}).get("mappings", {})
-        named = {key: tuple(str(value) for value in values) for key, values in mappings.items()}
+        batch, label = (_covariate_of(fields_of.get(name, {})) for name in ("batch", "labels"))
+        others = fields_of.get("extra_categorical_covs", {}).get("mappings", {})
+        covariates = [batch, *(_covariate(key, categories) for key, categories in others.items())]
         return cls(
             genes=tuple(str(gene) for gene in genes),
-            covariates=tuple(Covariate(key, c, c[0]) for key, c in named.items() if len(c) > 1),
+            covariates=tuple(c for c in covariates if c is not None and len(c.categories) > 1),
             continuous=tuple(fields_of.get("extra_continuous_covs", {}).get("columns", ())),
-            use_size_factor_key=bool(fields_of.get("size_factor")),
+            size_factor_key=registry.get("setup_args", {}).get("size_factor_key"),
+            dispersion_of={"gene-batch": batch, "gene-label": label}.get(given.get("dispersion", "gene")),
             **{key: value for key, value in given.items() if key in own},
         )
+
+
+def module_settings(init_params: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the settings of the network from what scvi-tools calls ``init_params_``."""
+    settings = dict(init_params["non_kwargs"])
+    for group in init_params["kwargs"].values():  # named "kwargs" or "model_kwargs", by version
+        settings |= group
+    return settings
 
 
 REQUIRED = {
@@ -232,13 +228,11 @@ def _require_supported(given: Mapping[str, Any]) -> None:
             raise CheckpointError(msg)
 
 
-def _numbers(obs: pd.DataFrame, key: str) -> Float[np.ndarray, " cells"]:
-    if key not in obs:
-        msg = f"The encoder reads obs[{key!r}] (a continuous covariate); the data have {some(obs.columns)}."
-        raise InputError(msg)
-    values = pd.to_numeric(obs[key], errors="coerce").to_numpy(dtype=np.float64)
-    if not np.isfinite(values).all():
-        n_bad = np.count_nonzero(~np.isfinite(values))
-        msg = f"The encoder reads obs[{key!r}] as a number; {n_bad} cells have none there. Fill it in."
-        raise InputError(msg)
-    return values
+def _covariate(key: str, categories: Iterable[object]) -> Covariate:
+    names = tuple(str(category) for category in categories)
+    return Covariate(key, names, names[0])
+
+
+def _covariate_of(state: Mapping[str, Any]) -> Covariate | None:
+    """Read the entry of a single column; without one there is nothing to read."""
+    return _covariate(state["original_key"], state["categorical_mapping"]) if state else None
