@@ -101,7 +101,8 @@ def test_refuses_missing_numbers():
     assert str(caught.value) == message
     with pytest.raises(InputError) as caught:
         reading(continuous=("donor",)).codes(CELLS)
-    message = "The model reads obs['donor'] (a continuous covariate) as a number; 3 cells have none there. Fill it in."
+    found = "The model reads obs['donor'] (a continuous covariate) as a number"
+    message = f"{found}; 3 cells have none there. Fill it in."
     assert str(caught.value) == message
 
 

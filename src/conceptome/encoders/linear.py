@@ -12,9 +12,10 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float
 from tqdm.auto import tqdm
 
-from conceptome.core import Csr, Decoder, Edits, Embeddings, InputError, Names, content_id
+from conceptome.core import Csr, Edits, Embeddings, InputError, Names, content_id
 from conceptome.data import align
 from conceptome.encoders.cells import CellEdits, edits_by_cell, require_counts, to_model_genes
+from conceptome.encoders.linear_decoder import LinearDecoder
 from conceptome.encoders.linear_fit import LinearOptions, fit_linear
 from conceptome.encoders.normalise import recount
 from conceptome.encoders.storage import load_folder, reading_settings, require_shapes, save_folder
@@ -36,6 +37,9 @@ class LinearEncoder:
         Gene of each column of W.
     options
         How expression is normalised and edited; `n_components` is not read.
+    centre
+        Mean normalised expression of the fitted cells, for the decoder of principal components; without it
+        `decoder` is None.
 
     Raises
     ------
@@ -45,7 +49,6 @@ class LinearEncoder:
 
     name = "linear"
     options_type = LinearOptions
-    decoder: Decoder | None = None
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class LinearEncoder:
         genes: Names,
         *,
         options: LinearOptions | None = None,
+        centre: Float[np.ndarray, " genes"] | None = None,
     ) -> None:
         if weights.shape != (len(bias), len(genes)) or not genes.is_unique:
             msg = (
@@ -68,6 +72,9 @@ class LinearEncoder:
         self.d_embed = len(bias)
         self.bias = bias.astype(np.float64)
         self._by_gene = np.ascontiguousarray(weights.T, dtype=np.float64)
+        self.decoder: LinearDecoder | None = None
+        if centre is not None:
+            self.decoder = LinearDecoder(self._by_gene, centre.astype(np.float64), genes=self.genes)
         settings = {"encoder": self.name, "target_sum": options.target_sum, "log1p": options.log1p}
         self.encoder_id = content_id({**settings, "genes": list(self.genes)}, self._arrays())
 
@@ -114,7 +121,8 @@ class LinearEncoder:
         if batch_key is not None:
             msg = f"The linear encoder cannot use batch_key={batch_key!r}. Leave it out, or fit 'scvi'."
             raise InputError(msg)
-        return cls(*fit_linear(adata, options, seed=seed), options=options)
+        weights, centre, genes = fit_linear(adata, options, seed=seed)
+        return cls(weights, -weights @ centre, genes, options=options, centre=centre)
 
     @classmethod
     def load(cls, path: Path | str) -> LinearEncoder:
@@ -139,8 +147,10 @@ class LinearEncoder:
             options = LinearOptions(**config["options"])
             genes = pd.Index(config["genes"], dtype=object)
             shape = (int(config["options"]["n_components"]), len(genes))
-        require_shapes(path, arrays, {"weights": shape, "bias": shape[:1]})
-        return cls(arrays["weights"], arrays["bias"], genes, options=options)
+        centre = arrays.get("centre")
+        expected = {"weights": shape, "bias": shape[:1]}
+        require_shapes(path, arrays, expected if centre is None else {**expected, "centre": shape[1:]})
+        return cls(arrays["weights"], arrays["bias"], genes, options=options, centre=centre)
 
     def save(self, path: Path | str) -> None:
         """Write ``config.json`` and ``weights.safetensors`` into a folder."""
@@ -261,4 +271,5 @@ class LinearEncoder:
         return np.asarray((base @ self._by_gene)[part.cell] + change @ self._by_gene)
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {"weights": self.weights, "bias": self.bias}
+        arrays = {"weights": self.weights, "bias": self.bias}
+        return arrays if self.decoder is None else {**arrays, "centre": self.decoder.centre}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -45,9 +45,17 @@ class LinearOptions:
         return log_normalise(counts, names, target_sum=self.target_sum, log1p=self.log1p)
 
 
-def fit_linear(
-    adata: AnnData, options: LinearOptions, *, seed: int
-) -> tuple[Float[np.ndarray, "d_embed genes"], Float[np.ndarray, " d_embed"], Names]:
+class PrincipalComponents(NamedTuple):
+    """What a fit yields."""
+
+    weights: Float[np.ndarray, "d_embed genes"]
+    """Orthonormal loadings, in each component the largest positive."""
+    centre: Float[np.ndarray, " genes"]
+    """Mean normalised expression."""
+    genes: Names
+
+
+def fit_linear(adata: AnnData, options: LinearOptions, *, seed: int) -> PrincipalComponents:
     """Compute principal components of the genes that have counts.
 
     Parameters
@@ -61,7 +69,7 @@ def fit_linear(
 
     Returns
     -------
-    Weights, in each component the largest positive; bias, so that the embedding is centred; genes.
+    The components, the mean and the genes.
 
     Raises
     ------
@@ -82,4 +90,4 @@ def fit_linear(
         raise InputError(msg)
     values = options.normalise(sp.csr_array(counts[:, used]), adata.obs_names)
     pca = PCA(n_components, svd_solver="arpack", random_state=seed).fit(values)
-    return pca.components_, -pca.components_ @ pca.mean_, adata.var_names[used]
+    return PrincipalComponents(pca.components_, np.asarray(pca.mean_), adata.var_names[used])
