@@ -93,7 +93,7 @@ def symbols(adata: AnnData) -> Names:
     InputError
         If the names are no symbols and no column holds them.
     """
-    return _names_as("symbol", adata, SYMBOL_COLUMNS)
+    return strip_version(_names_as("symbol", adata, SYMBOL_COLUMNS))
 
 
 def symbols_or_names(adata: AnnData) -> Names:
@@ -118,13 +118,15 @@ def symbols_or_names(adata: AnnData) -> Names:
     return pd.Index(np.where(found != "", found, names), dtype=object)
 
 
-def ensembl_ids(adata: AnnData) -> Names:
+def ensembl_ids(adata: AnnData, *, keep_version: bool = False) -> Names:
     """Return the Ensembl id of every gene, without version.
 
     Parameters
     ----------
     adata
         Its ``var_names`` are taken if they are Ensembl ids, else the first column of ``var`` that holds them.
+    keep_version
+        Leave the ids as they are, for models that read no id with a version.
 
     Returns
     -------
@@ -135,19 +137,20 @@ def ensembl_ids(adata: AnnData) -> Names:
     InputError
         If the names are no Ensembl ids and no column holds them.
     """
-    return _names_as("ensembl", adata, ENSEMBL_COLUMNS)
+    names = _names_as("ensembl", adata, ENSEMBL_COLUMNS)
+    return names if keep_version else strip_version(names)
 
 
 def _names_as(naming: GeneNaming, adata: AnnData, columns: tuple[str, ...]) -> Names:
     if gene_naming(adata.var_names) == naming:
-        return strip_version(adata.var_names)
+        return pd.Index(adata.var_names.astype(str), dtype=object)
     by_lower = {str(name).lower(): name for name in adata.var.columns}
     for column in columns:
         if column not in by_lower:
             continue
         names = adata.var[by_lower[column]].astype(object)
         if gene_naming(names.dropna()) == naming:
-            return strip_version(names.where(names.notna(), ""))
+            return pd.Index(names.where(names.notna(), "").astype(str), dtype=object)
     wanted = "gene symbols" if naming == "symbol" else "Ensembl ids"
     msg = (
         f"Genes are named {some(adata.var_names, shown=2)}, and no column of var holds {wanted} (looked for "
