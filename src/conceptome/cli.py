@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
         return EXIT_ERROR
     except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted. Finished stages are kept; the same command continues from there.\n")
+        sys.stderr.write("\nInterrupted. What is finished is kept; the same command continues from there.\n")
         return EXIT_INTERRUPTED
 
 
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(verbs)
     _add_run(verbs)
     _add_inspect(verbs)
+    _add_data(verbs)
     return parser
 
 
@@ -101,6 +102,24 @@ def _add_inspect(verbs: Any) -> None:  # noqa: ANN401
     parser.add_argument("target", metavar="DATA.h5ad|RUN")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(command=_inspect)
+
+
+def _add_data(verbs: Any) -> None:  # noqa: ANN401
+    text = "list or fetch pretrained models and gene tables"
+    actions = verbs.add_parser("data", help=text, description=text.capitalize() + ".").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    text = "list what can be fetched, and what is in the cache"
+    parser = actions.add_parser("list", help=text, description=text.capitalize() + ".")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(command=_data_list)
+    text = "fetch one of them; continues an interrupted download"
+    parser = actions.add_parser("fetch", help=text, description=text.capitalize() + ".")
+    parser.add_argument("name", metavar="NAME", help="one of those that conceptome data list shows")
+    parser.add_argument("--to", metavar="DIR", help="folder for the files (default: one in the cache)")
+    parser.add_argument("--verify", action="store_true", help="compare the checksums of files already there")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(command=_data_fetch)
 
 
 def _help(name: str, default: object) -> str:
@@ -158,6 +177,21 @@ def _inspect(options: argparse.Namespace) -> int:
         _tell(pipeline.describe_run(target))
     else:
         _tell(data.inspect(data.read(target, backed=True)).describe().replace("DATA.h5ad", str(target)))
+    return EXIT_DONE
+
+
+def _data_list(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command takes its options
+    from conceptome import data
+
+    _tell(data.describe_downloads())
+    return EXIT_DONE
+
+
+def _data_fetch(options: argparse.Namespace) -> int:
+    from conceptome import data
+
+    folder = data.fetch(options.name, to=options.to, verify=options.verify)
+    _tell(data.describe_fetched(options.name, folder))
     return EXIT_DONE
 
 

@@ -30,6 +30,10 @@ class CheckpointError(ConceptomeError):
     """A model file is missing, broken, of an unknown format or unsafe to read."""
 
 
+class DownloadError(ConceptomeError):
+    """A file cannot be fetched, or what came is not what was announced."""
+
+
 class BundleError(ConceptomeError):
     """A run folder or an atlas is incomplete, damaged or of another version."""
 

@@ -1,17 +1,30 @@
 from .alignment import Alignment, align, look_up
 from .checking import DataReport, inspect, validate
 from .counts import counts_source, library_size, raw_counts
+from .download import Download, RemoteFile
 from .embedded import demo
+from .fetching import cache_folder, describe_downloads, describe_fetched, fetch, fetch_files
 from .genes import ensembl_ids, gene_naming, strip_version, symbols, symbols_or_names
 from .reading import read
+from .registry import available
+from .transfer import Patience
 
 __all__ = [
     "Alignment",
     "DataReport",
+    "Download",
+    "Patience",
+    "RemoteFile",
     "align",
+    "available",
+    "cache_folder",
     "counts_source",
     "demo",
+    "describe_downloads",
+    "describe_fetched",
     "ensembl_ids",
+    "fetch",
+    "fetch_files",
     "gene_naming",
     "inspect",
     "library_size",
