@@ -34,6 +34,7 @@ CALLS = {
     ),
     "match(None, None, sampling='best')": "sampling is 'best', expected one of stratified, top.",
     "match(None, None, pairing='nearst')": "pairing is 'nearst', expected one of distinct, nearest.",
+    "ScgptOptions(pooling='mean')": "pooling is 'mean', expected one of cls, average, weighted.",
     "gsea(None, {}, rank_by='Z')": "rank_by is 'Z', expected one of z, attribution.",
 }
 SCRIPT = """
@@ -41,6 +42,7 @@ import json, sys
 from conceptome.attribution import attribute, effects
 from conceptome.core import InputError
 from conceptome.counterfactuals import match
+from conceptome.encoders import ScgptOptions
 from conceptome.enrichment import gsea
 
 found = {}

@@ -14,11 +14,14 @@ def test_exports_what_is_documented():
         "LinearEncoder",
         "LinearOptions",
         "PrecomputedEncoder",
+        "ScgptEncoder",
+        "ScgptOptions",
         "ScviEncoder",
         "ScviOptions",
         "fit",
         "from_spec",
         "load",
+        "parse_options",
         "reencode_edits",
     }
     assert all(hasattr(encoders, name) for name in encoders.__all__)
@@ -57,12 +60,10 @@ def test_finds_encoders_of_other_packages(monkeypatch, folder_of):
     [
         (
             "pca",
-            "There is no encoder 'pca'. Available: linear, obsm, scvi. NAME fits it, NAME:PATH loads it.",
+            "There is no encoder 'pca'. Available: geneformer, linear, obsm, scgpt, scvi. NAME fits it, "
+            "NAME:PATH loads it.",
         ),
-        (
-            "scgpt:DIR",
-            "The encoder 'scgpt' is planned and not part of this version yet. Available: linear, obsm, scvi.",
-        ),
+        ("scgpt", "The encoder 'scgpt' cannot be fitted. Load one: scgpt:PATH."),
         (
             "linear:",
             "The encoder 'linear:' ends after the colon. Write linear:PATH to load it, or linear to fit it.",
@@ -86,3 +87,18 @@ def test_refuses_options_of_another_encoder(cells):
 def test_refuses_a_folder_that_is_not_there(cells, tmp_path, name):
     with pytest.raises(CheckpointError, match=str(tmp_path / "none")):
         encoders.from_spec(f"{name}:{tmp_path / 'none'}", cells)
+
+
+def test_options_of_an_encoder_that_is_loaded(shared, cells, folder_of):
+    model = shared / "fixtures" / "scgpt_tiny" / "checkpoint"
+    spec = f"scgpt:{model}"
+    assert encoders.from_spec(spec, cells, options=encoders.ScgptOptions(layer=1)).options.layer == 1
+    with pytest.raises(InputError) as caught:
+        encoders.from_spec(spec, cells, options=ScviOptions())
+    assert str(caught.value) == "The encoder 'scgpt' takes ScgptOptions, found ScviOptions."
+    linear = folder_of(LinearEncoder(np.eye(3, cells.n_vars), np.zeros(3), cells.var_names))
+    with pytest.raises(InputError) as caught:
+        encoders.from_spec(f"linear:{linear}", cells, options=LinearOptions())
+    assert str(caught.value) == (
+        "The encoder 'linear' takes options when it is fitted, none when it is loaded. Leave them out."
+    )

@@ -56,18 +56,19 @@ class ScgptDecoder:
         with torch.inference_mode():
             tokens = self._tokens.to(next(self._network.parameters()).device)
             whole = torch.from_numpy(self._undivided(embedding)).to(tokens.device)
-            return self._network.mvc_decoder(self._network.genes(tokens), whole).T.cpu().numpy()
+            predicted = self._network.mvc_decoder(self._network.encoder(tokens), whole)
+        return np.asarray(predicted.T.cpu().numpy())
 
     def _undivided(self, embedding: Float[np.ndarray, "cells d_embed"]) -> Float[np.ndarray, "cells d_embed"]:
         """Restore the length that the published embedding has lost.
 
         The last layer norm gives z = w n + b with |n|^2 = d. With z = s u this is a quadratic equation in s.
         """
-        norm = self._network.transformer_encoder["layers"][-1].norm2
-        w, b = (tensor.double().cpu().numpy() for tensor in (norm.weight, norm.bias))
+        norm = self._network.transformer_encoder.layers[-1].get_submodule("norm2")
+        w, b = (tensor.double().cpu().numpy() for tensor in norm.parameters())
         u = embedding.astype(np.float64)
         u /= np.linalg.norm(u, axis=1, keepdims=True)
         a, c = u / w, b / w
         squared, mixed = (a**2).sum(axis=1), a @ c
         root = np.sqrt(np.maximum(mixed**2 - squared * (c @ c - len(w)), 0.0))
-        return (((mixed + root) / squared)[:, None] * u).astype(np.float32)
+        return np.asarray(((mixed + root) / squared)[:, None] * u, dtype=np.float32)

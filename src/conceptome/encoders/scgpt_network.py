@@ -28,6 +28,19 @@ class ScgptSizes:
     n_layers: int
 
 
+class _Genes(nn.Module):
+    """Embeds the identity of a gene."""
+
+    def __init__(self, sizes: ScgptSizes) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(sizes.n_tokens, sizes.d_embed)
+        self.enc_norm = nn.LayerNorm(sizes.d_embed)
+
+    def forward(self, tokens: Int[Tensor, "*genes"]) -> Float[Tensor, "*genes d_embed"]:
+        embedded: Tensor = self.enc_norm(self.embedding(tokens))
+        return embedded
+
+
 class _Values(nn.Module):
     """Embeds the value of a gene."""
 
@@ -54,10 +67,9 @@ class _Attention(nn.Module):
         self, x: Float[Tensor, "rows length d_embed"], real: Bool[Tensor, "rows length"], *, only_cls: bool
     ) -> Float[Tensor, "rows queries d_embed"]:
         if only_cls:
-            w_q, w_kv = self.qkv.weight.split([x.shape[2], 2 * x.shape[2]])
-            b_q, b_kv = self.qkv.bias.split([x.shape[2], 2 * x.shape[2]])
-            q = functional.linear(x[:, :1], w_q, b_q)
-            k, v = functional.linear(x, w_kv, b_kv).chunk(2, dim=-1)
+            d = x.shape[2]
+            q = functional.linear(x[:, :1], self.qkv.weight[:d], self.qkv.bias[:d])
+            k, v = functional.linear(x, self.qkv.weight[d:], self.qkv.bias[d:]).chunk(2, dim=-1)
         else:
             q, k, v = self.qkv(x).chunk(3, dim=-1)
         mask = real[:, None, None, :]
@@ -68,7 +80,8 @@ class _Attention(nn.Module):
         return projected
 
     def _heads(self, x: Float[Tensor, "rows length d_embed"]) -> Float[Tensor, "rows heads length d_head"]:
-        return x.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+        rows, length, d_embed = x.shape
+        return x.view(rows, length, self.n_heads, d_embed // self.n_heads).transpose(1, 2)
 
 
 class _Layer(nn.Module):
@@ -91,6 +104,12 @@ class _Layer(nn.Module):
         updated = self.linear2(torch.relu(self.linear1(x.to(products))))
         after: Tensor = self.norm2(x + updated)
         return after
+
+
+class _Layers(nn.Module):
+    def __init__(self, sizes: ScgptSizes) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_Layer(sizes) for _ in range(sizes.n_layers))
 
 
 class _ValueHead(nn.Module):
@@ -138,15 +157,9 @@ class ScgptNetwork(nn.Module):
     def __init__(self, sizes: ScgptSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.encoder = nn.ModuleDict(
-            {
-                "embedding": nn.Embedding(sizes.n_tokens, sizes.d_embed),
-                "enc_norm": nn.LayerNorm(sizes.d_embed),
-            }
-        )
+        self.encoder = _Genes(sizes)
         self.value_encoder = _Values(sizes.d_embed)
-        layers = nn.ModuleList(_Layer(sizes) for _ in range(sizes.n_layers))
-        self.transformer_encoder = nn.ModuleDict({"layers": layers})
+        self.transformer_encoder = _Layers(sizes)
         self.decoder = _ValueHead(sizes.d_embed)
         self.mvc_decoder = _CellHead(sizes.d_embed)
 
@@ -164,22 +177,17 @@ class ScgptNetwork(nn.Module):
         network = ScgptNetwork.from_weights(
             self.sizes, {name: tensor.numpy().copy() for name, tensor in self.state_dict().items()}
         )
-        for layer in network.transformer_encoder["layers"]:
-            layer.self_attn.bfloat16()
-            layer.linear1.bfloat16()
-            layer.linear2.bfloat16()
+        for layer in network.transformer_encoder.layers:
+            for products in ("self_attn", "linear1", "linear2"):
+                layer.get_submodule(products).bfloat16()
         return network
-
-    def genes(self, tokens: Int[Tensor, ...]) -> Float[Tensor, "... d_embed"]:
-        """Embed the identity of genes."""
-        embedded: Tensor = self.encoder["enc_norm"](self.encoder["embedding"](tokens))
-        return embedded
 
     def inputs(
         self, tokens: Int[Tensor, "rows length"], values: Float[Tensor, "rows length"]
     ) -> Float[Tensor, "rows length d_embed"]:
         """Compute what the first layer reads."""
-        return self.genes(tokens) + self.value_encoder(values)
+        summed: Tensor = self.encoder(tokens) + self.value_encoder(values)
+        return summed
 
     def forward(
         self,
@@ -207,9 +215,8 @@ class ScgptNetwork(nn.Module):
         Hidden states; at padding they have no meaning.
         """
         for number in range(n_layers):
-            x = self.transformer_encoder["layers"][number](
-                x, real, only_cls=only_cls and number == n_layers - 1
-            )
+            layer = self.transformer_encoder.layers[number]
+            x = layer(x, real, only_cls=only_cls and number == n_layers - 1)
         return x[:, :1] if only_cls else x
 
     def pool(
@@ -238,7 +245,7 @@ class ScgptNetwork(nn.Module):
         One row per cell; a cell without genes is its first position in any pooling.
         """
         x = self.inputs(tokens, values)
-        hidden = self(x, real, n_layers=layer, only_cls=pooling == "cls")
+        hidden: Tensor = self(x, real, n_layers=layer, only_cls=pooling == "cls")
         if pooling == "cls":
             return hidden[:, 0]
         weight = real.to(hidden.dtype) * (values if pooling == "weighted" else 1.0)

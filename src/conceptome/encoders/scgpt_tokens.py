@@ -216,7 +216,7 @@ def _mix(state: UInt64[np.ndarray, " genes"]) -> UInt64[np.ndarray, " genes"]:
     state = state * np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
+    return np.asarray(state ^ (state >> np.uint64(31)))
 
 
 def _rows(values: Csr) -> Iterator[tuple[Int[np.ndarray, " genes"], Float[np.ndarray, " genes"]]]:
