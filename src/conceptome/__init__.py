@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         get,
         pipeline,
         plotting,
+        testing,
         tools,
     )
     from conceptome import plotting as pl
@@ -43,6 +44,7 @@ __all__ = [
     "pipeline",
     "pl",
     "plotting",
+    "testing",
     "tl",
     "tools",
 ]

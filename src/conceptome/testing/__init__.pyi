@@ -1,0 +1,4 @@
+from .encoders import check_encoder
+from .report import ContractError, ContractReport
+
+__all__ = ["ContractError", "ContractReport", "check_encoder"]
