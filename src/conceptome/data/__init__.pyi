@@ -1,10 +1,10 @@
 from .alignment import Alignment, align, look_up
 from .checking import DataReport, inspect, validate
-from .counts import counts_source, library_size, raw_counts
+from .counts import count_chunks, counts_source, library_size, raw_counts
 from .download import Download, RemoteFile
 from .embedded import demo
 from .fetching import cache_folder, describe_downloads, describe_fetched, fetch, fetch_files
-from .genes import ensembl_ids, gene_naming, strip_version, symbols, symbols_or_names
+from .genes import ensembl_ids, gene_column, gene_naming, strip_version, symbols, symbols_or_names
 from .reading import read
 from .registry import available
 from .transfer import Patience
@@ -18,6 +18,7 @@ __all__ = [
     "align",
     "available",
     "cache_folder",
+    "count_chunks",
     "counts_source",
     "demo",
     "describe_downloads",
@@ -25,6 +26,7 @@ __all__ = [
     "ensembl_ids",
     "fetch",
     "fetch_files",
+    "gene_column",
     "gene_naming",
     "inspect",
     "library_size",

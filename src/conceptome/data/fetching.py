@@ -217,8 +217,8 @@ def _take_by_hand(folder: Path, file: RemoteFile) -> None:
 
 def _tell_first_use(folder: Path, file: RemoteFile, digest: str) -> None:
     logger.warning(
-        "No published checksum of %s is known, so it is taken on trust. It has sha256 %s, which is kept in %s: "
-        "later copies are compared with it.",
+        "No published checksum of %s is known, so it is taken on trust. It has sha256 %s, which is kept in "
+        "%s: later copies are compared with it.",
         file.name,
         digest,
         folder / RECEIPTS,

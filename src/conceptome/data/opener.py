@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import http.client
 import urllib.request
-from email.message import Message
-from typing import IO
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from conceptome.core import DownloadError
@@ -61,10 +60,15 @@ class _PermittedRedirects(urllib.request.HTTPRedirectHandler):
         self.allowed = allowed
 
     def http_error_302(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message
+        self,
+        req: urllib.request.Request,
+        fp: Any,  # noqa: ANN401 - what urllib says it is and what it is differ
+        code: int,
+        msg: str,
+        headers: Any,  # noqa: ANN401
     ) -> http.client.HTTPResponse | None:
         require_scheme(urljoin(req.full_url, headers.get("Location", "")), self.allowed)
-        response: http.client.HTTPResponse | None = super().http_error_302(req, fp, code, msg, headers)  # type: ignore[arg-type]
+        response: http.client.HTTPResponse | None = super().http_error_302(req, fp, code, msg, headers)
         return response
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
