@@ -13,7 +13,7 @@ import pandas as pd
 from anndata import AnnData
 
 from conceptome.core import InputError, Names
-from conceptome.data.wording import some
+from conceptome.data.wording import did_you_mean, some
 
 GeneNaming: TypeAlias = Literal["symbol", "ensembl", "other"]
 _NAMINGS: tuple[GeneNaming, ...] = ("symbol", "ensembl", "other")
@@ -141,16 +141,47 @@ def ensembl_ids(adata: AnnData, *, keep_version: bool = False) -> Names:
     return names if keep_version else strip_version(names)
 
 
+def gene_column(adata: AnnData, key: str) -> Names:
+    """Return the names that a column of ``var`` gives the genes.
+
+    Parameters
+    ----------
+    adata
+        The cells.
+    key
+        The column.
+
+    Returns
+    -------
+    One name per gene as it is written; empty where the column has none.
+
+    Raises
+    ------
+    InputError
+        If there is no such column.
+    """
+    if key not in adata.var:
+        near = did_you_mean(key, list(adata.var))
+        msg = f"var has no column {key!r}; it has {some(adata.var.columns)}.{near}"
+        raise InputError(msg)
+    return _as_text(adata.var[key])
+
+
+def _as_text(column: pd.Series) -> Names:
+    names = column.astype(object)
+    return pd.Index(list(map(str, names.where(names.notna(), ""))), dtype=object)
+
+
 def _names_as(naming: GeneNaming, adata: AnnData, columns: tuple[str, ...]) -> Names:
     if gene_naming(adata.var_names) == naming:
-        return pd.Index(adata.var_names.astype(str), dtype=object)
+        return pd.Index(list(map(str, adata.var_names)), dtype=object)
     by_lower = {str(name).lower(): name for name in adata.var.columns}
     for column in columns:
         if column not in by_lower:
             continue
-        names = adata.var[by_lower[column]].astype(object)
+        names = adata.var[by_lower[column]]
         if gene_naming(names.dropna()) == naming:
-            return pd.Index(names.where(names.notna(), "").astype(str), dtype=object)
+            return _as_text(names)
     wanted = "gene symbols" if naming == "symbol" else "Ensembl ids"
     msg = (
         f"Genes are named {some(adata.var_names, shown=2)}, and no column of var holds {wanted} (looked for "
