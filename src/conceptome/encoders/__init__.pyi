@@ -1,3 +1,4 @@
+from .geneformer import GeneformerEncoder, GeneformerOptions
 from .linear import LinearEncoder
 from .linear_fit import LinearOptions
 from .plain import reencode_edits
@@ -8,6 +9,8 @@ from .scvi import ScviEncoder
 from .scvi_fit import ScviOptions
 
 __all__ = [
+    "GeneformerEncoder",
+    "GeneformerOptions",
     "LinearEncoder",
     "LinearOptions",
     "PrecomputedEncoder",

@@ -1,13 +1,15 @@
-"""Read what ``torch.save`` wrote without running anything that the file asks for.
+"""Read what ``torch.save`` and ``pickle.dump`` wrote without running anything that the file asks for.
 
-A pickle is a program. This reader knows a dozen harmless names and supplies its own meaning for each: tensors
-and arrays are rebuilt as numpy arrays from their raw bytes, tables of the training history become empty
-placeholders, and any other name is refused before it is looked up. Neither torch nor scvi-tools is imported.
+A pickle is a program. These readers know a dozen harmless names and supply their own meaning for each:
+tensors and arrays are rebuilt as numpy arrays from their raw bytes, tables of the training history become
+empty placeholders, and any other name is refused before it is looked up. Neither torch nor scvi-tools is
+imported.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -19,10 +21,12 @@ import numpy as np
 
 from conceptome.core import CheckpointError
 
+BFLOAT16 = "bfloat16"
 STORAGE_TYPES = {
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
+    "BFloat16Storage": BFLOAT16,
     "LongStorage": "<i8",
     "IntStorage": "<i4",
     "ShortStorage": "<i2",
@@ -31,6 +35,8 @@ STORAGE_TYPES = {
     "BoolStorage": "|b1",
 }
 PLAIN_KINDS = "fiubU"
+LARGEST_DICTIONARY = 2**26
+"""Bytes; the dictionaries of published models have about one million."""
 
 
 def read_torch_zip(path: Path) -> Any:  # noqa: ANN401  (whatever plain object was saved)
@@ -64,6 +70,48 @@ def read_torch_zip(path: Path) -> Any:  # noqa: ANN401  (whatever plain object w
             "the zip format of torch.save. Copy or save it again."
         )
         raise CheckpointError(msg) from error
+
+
+def read_dictionary(path: Path) -> dict[str, int | float | str]:
+    """Read a dictionary of numbers and texts.
+
+    Parameters
+    ----------
+    path
+        Pickle or, if its name ends in ``.json``, JSON.
+
+    Returns
+    -------
+    The dictionary; numpy's scalars become numbers of Python.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is too large, damaged, holds anything else, or names anything that could run code.
+    """
+    if path.stat().st_size > LARGEST_DICTIONARY:
+        msg = f"{path} has {path.stat().st_size:,} bytes, expected at most {LARGEST_DICTIONARY:,}."
+        raise CheckpointError(msg)
+    content = path.read_bytes()
+    try:
+        read = json.loads(content) if path.suffix == ".json" else _DictionaryReader(content, path).load()
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile file provokes is the file's fault
+        msg = (
+            f"{path} cannot be read ({type(error).__name__}: {error}). It is damaged, cut short, or neither "
+            "a pickle nor JSON. Copy or download it again."
+        )
+        raise CheckpointError(msg) from error
+    if not isinstance(read, dict):
+        msg = f"{path} holds {type(read).__name__}, expected a dictionary."
+        raise CheckpointError(msg)
+    for key, value in read.items():
+        if type(key) is not str or type(value) not in (int, float, str):
+            found = f"{type(key).__name__} to {type(value).__name__}"
+            msg = f"{path} maps {found}, expected a dictionary from names to numbers or texts."
+            raise CheckpointError(msg)
+    return read
 
 
 class _Array:
@@ -119,38 +167,32 @@ class _Reader(pickle.Unpickler):
             "Placeholder", (), {"__new__": _ignore_arguments, "__setstate__": _ignore_state}
         )
         self._known: dict[tuple[str, str], Any] = {
+            **_harmless(),
             ("collections", "OrderedDict"): OrderedDict,  # takes the state that torch gives it
-            ("collections", "defaultdict"): self._dict,
             ("builtins", "dict"): "dict",
             ("builtins", "bytes"): self._no_bytes,
             ("builtins", "slice"): self._placeholder,
-            ("_codecs", "encode"): self._latin1,
             ("torch._utils", "_rebuild_tensor_v2"): self._tensor,
             ("numpy", "ndarray"): "ndarray",
-            ("numpy", "dtype"): self._dtype,
             ("numpy._core.multiarray", "_reconstruct"): self._array,
-            ("numpy._core.multiarray", "scalar"): self._scalar,
         }
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
         """Give this reader's own meaning of a name, or refuse it."""
-        module = module.replace("__builtin__", "builtins").replace("numpy.core.", "numpy._core.")
+        module = _modern(module)
         if module == "torch" and name in STORAGE_TYPES:
             return STORAGE_TYPES[name]
         if module.split(".")[0] == "pandas":
             return self._placeholder
-        if (module, name) not in self._known:
-            msg = (
-                f"{self._path} asks for {module}.{name}, which a saved model does not need and which could "
-                "run code. Nothing was run. If you trust its source, load it there and save it without that."
-            )
-            raise CheckpointError(msg)
-        return self._known[module, name]
+        return _look_up(self._known, module, name, self._path)
 
     def persistent_load(self, pid: Any) -> np.ndarray:  # noqa: ANN401
         """Read the raw numbers of a tensor."""
         _, dtype, key, _, _ = pid
-        return np.frombuffer(self._bytes(f"data/{key}"), dtype=dtype)
+        content = self._bytes(f"data/{key}")
+        if dtype == BFLOAT16:  # the upper half of a float32, which numpy lacks
+            return (np.frombuffer(content, dtype="<u2").astype("<u4") << 16).view("<f4")
+        return np.frombuffer(content, dtype=dtype)
 
     def _bytes(self, name: str) -> bytes:
         entry = self._archive.getinfo(self._folder + name)
@@ -173,20 +215,54 @@ class _Reader(pickle.Unpickler):
     def _array(self, *_: object) -> _Array:
         return _Array()
 
-    def _dtype(self, code: str, *_: object) -> _DType:
-        return _DType(code)
-
-    def _scalar(self, dtype: _DType, content: bytes) -> object:
-        return np.frombuffer(content, dtype=dtype.numpy())[0].item()
-
-    def _dict(self, *_: object) -> dict[Any, Any]:
-        return {}
-
     def _no_bytes(self) -> bytes:
         return b""
 
-    def _latin1(self, text: str, _: str) -> bytes:
-        return text.encode("latin-1")
+
+class _DictionaryReader(pickle._Unpickler):
+    """An unpickler for one flat dictionary.
+
+    The one in Python: that in C allocates whatever room for references a few bytes of the file ask for.
+    """
+
+    def __init__(self, content: bytes, path: Path) -> None:
+        super().__init__(io.BytesIO(content))
+        self._path = path
+        self._known: dict[tuple[str, str], Any] = {
+            **_harmless(),
+            ("collections", "OrderedDict"): lambda *_: {},
+            **{("builtins", name): name for name in ("int", "float", "str")},
+        }
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+        """Give this reader's own meaning of a name, or refuse it."""
+        return _look_up(self._known, _modern(module), name, self._path)
+
+
+def _harmless() -> dict[tuple[str, str], Any]:
+    """Return the names that plain numbers need, made anew so that no file changes what the next one meets."""
+    return {
+        ("collections", "defaultdict"): lambda *_: {},
+        ("_codecs", "encode"): lambda text, _: text.encode("latin-1"),
+        ("numpy", "dtype"): lambda code, *_: _DType(code),
+        ("numpy._core.multiarray", "scalar"): lambda dtype, content: np.frombuffer(
+            content, dtype=dtype.numpy()
+        )[0].item(),
+    }
+
+
+def _modern(module: str) -> str:
+    return module.replace("__builtin__", "builtins").replace("numpy.core.", "numpy._core.")
+
+
+def _look_up(known: dict[tuple[str, str], Any], module: str, name: str, path: Path) -> Any:  # noqa: ANN401
+    if (module, name) not in known:
+        msg = (
+            f"{path} asks for {module}.{name}, which a saved model does not need and which could "
+            "run code. Nothing was run. If you trust its source, load it there and save it without that."
+        )
+        raise CheckpointError(msg)
+    return known[module, name]
 
 
 def _ignore_arguments(cls: type, *_: object) -> object:

@@ -23,14 +23,13 @@ from conceptome.core import (
     require_at_least,
     require_choice,
 )
-from conceptome.data import look_up, raw_counts, symbols
-from conceptome.data.wording import did_you_mean, some
+from conceptome.data import gene_column, look_up, raw_counts, symbols
 from conceptome.encoders.cells import edits_by_cell, require_counts
 from conceptome.encoders.scgpt_decoder import ScgptDecoder
 from conceptome.encoders.scgpt_files import CLS, ScgptModel, complete, read_scgpt, require_weights
 from conceptome.encoders.scgpt_network import Pooling, ScgptNetwork, ScgptSizes
 from conceptome.encoders.scgpt_tokens import Binning, Edit, ScgptTokeniser
-from conceptome.encoders.sequences import Sequences, map_sequences
+from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences
 from conceptome.encoders.storage import CONFIG, load_folder, reading_settings, save_folder
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class ScgptEncoder:
         require_weights("scGPT", model.weights, model.sizes)
         self.model = model
         self.options = options or ScgptOptions()
-        self._layer = _layer(self.options.layer, model.sizes.n_layers)
+        self._layer = hidden_state(self.options.layer, model.sizes.n_layers)
         vocabulary = pd.Index(model.vocabulary, dtype=object)
         is_gene = ~vocabulary.str.match(r"<.*>$")
         self._tokens = np.flatnonzero(is_gene)
@@ -318,13 +317,7 @@ class ScgptEncoder:
 
     def _position(self, adata: AnnData) -> Int[np.ndarray, " genes"]:
         key = self.options.gene_key
-        if key is None:
-            return look_up(self.genes, symbols(adata))
-        if key not in adata.var:
-            near = did_you_mean(key, list(adata.var))
-            msg = f"var has no column {key!r}; it has {some(adata.var.columns)}.{near}"
-            raise InputError(msg)
-        return look_up(self.genes, pd.Index(adata.var[key].astype(str), dtype=object))
+        return look_up(self.genes, symbols(adata) if key is None else gene_column(adata, key))
 
     def _settings(self) -> dict[str, object]:
         model = self.model
@@ -335,13 +328,3 @@ class ScgptEncoder:
             "pad_token": model.pad_token,
             "pad_value": model.pad_value,
         }
-
-
-def _layer(layer: int, n_layers: int) -> int:
-    if not -n_layers - 1 <= layer <= n_layers:
-        msg = (
-            f"layer is {layer}, but the model has {n_layers} layers: expected 0 (input of the first) to "
-            f"{n_layers} (output of the last), or -1 to {-n_layers - 1} from the end."
-        )
-        raise InputError(msg)
-    return layer % (n_layers + 1)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from conceptome.core import InputError
+
 LENGTH_STEP = 64
 """Sequences are padded to a multiple of this."""
 BLOCK_TOKENS = {"cpu": 4096, "cuda": 131_072}
@@ -101,3 +103,32 @@ def map_sequences(
                 embedded = network(*(torch.from_numpy(array).to(device) for array in (tokens, values, real)))
             result[block] = embedded[: len(block)].float().cpu().numpy()
     return result
+
+
+def hidden_state(layer: int, n_layers: int) -> int:
+    """Count the number of a hidden state from the start.
+
+    Parameters
+    ----------
+    layer
+        0 is the input of the first layer, `n_layers` the output of the last; -1 is the last, counted from the
+        end.
+    n_layers
+        Layers of the network.
+
+    Returns
+    -------
+    0 to `n_layers`.
+
+    Raises
+    ------
+    InputError
+        If there is no such state.
+    """
+    if not -n_layers - 1 <= layer <= n_layers:
+        msg = (
+            f"layer is {layer}, but the model has {n_layers} layers: expected 0 (input of the first) to "
+            f"{n_layers} (output of the last), or -1 to {-n_layers - 1} from the end."
+        )
+        raise InputError(msg)
+    return layer % (n_layers + 1)
