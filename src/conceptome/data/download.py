@@ -98,7 +98,7 @@ class Download:
         return f"conceptome run DATA.h5ad --out RUN --encoder {shlex.quote(f'{self.encoder}:{folder}')}"
 
 
-def in_megabytes(size: int | None) -> str:
+def size_in_words(size: int | None) -> str:
     """Write a number of bytes for people.
 
     Parameters
@@ -108,6 +108,8 @@ def in_megabytes(size: int | None) -> str:
 
     Returns
     -------
-    Text such as ``"206.7 MB"`` (1 MB is 1,000,000 bytes), or ``"unknown size"``.
+    Text such as ``"206.7 MB"`` (1 MB is 1,000,000 bytes), ``"565 bytes"`` or ``"unknown size"``.
     """
-    return "unknown size" if size is None else f"{size / 1e6:,.1f} MB"
+    if size is None:
+        return "unknown size"
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size:,} bytes"

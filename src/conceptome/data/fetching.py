@@ -12,7 +12,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from conceptome.core import DownloadError
-from conceptome.data.download import Download, RemoteFile, in_megabytes
+from conceptome.data.download import Download, RemoteFile, size_in_words
 from conceptome.data.receipts import RECEIPTS, Receipt, add_receipt, read_receipts, sha256_of
 from conceptome.data.registry import available, named
 from conceptome.data.transfer import Patience, UnreachableError, discard, require_space, transfer
@@ -122,7 +122,7 @@ def describe_downloads() -> str:
     for download in available():
         folder = cache_folder() / download.name
         here = "yes" if all((folder / file.name).is_file() for file in download.files) else "no"
-        rows.append((download.name, in_megabytes(download.size), here, download.what, download.licence))
+        rows.append((download.name, size_in_words(download.size), here, download.what, download.licence))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)
@@ -163,7 +163,7 @@ def _bring(folder: Path, file: RemoteFile, allowed_schemes: tuple[str, ...], pat
             break
         discard(part)
         if not continued:
-            _refuse(file, found=digest, known=known, published=file.sha256 is not None)
+            _refuse(folder, file, found=digest, known=known)
         logger.warning(
             "%s: what an earlier attempt had left was not of this file. From the start.", file.name
         )
@@ -225,18 +225,21 @@ def _tell_first_use(folder: Path, file: RemoteFile, digest: str) -> None:
     )
 
 
-def _refuse(file: RemoteFile, *, found: str, known: str | None, published: bool) -> None:
-    whose = "the published one" if published else "that of the copy first fetched"
+def _refuse(folder: Path, file: RemoteFile, *, found: str, known: str | None) -> None:
+    if file.sha256 is not None:
+        whose, advice = "the published one", "Please tell the maintainers of Conceptome."
+    else:
+        whose, advice = "that of the first copy", f"To take it all the same, delete {folder / RECEIPTS}."
     msg = (
         f"{file.url} gave a file with sha256 {found}; {whose} is {known}. It was thrown away: the source has "
-        "changed it, or someone in between has. Please tell the maintainers of Conceptome."
+        f"changed it, or someone in between has. {advice}"
     )
     raise DownloadError(msg)
 
 
 def _by_hand(download: Download, folder: Path, file: RemoteFile) -> str:
     kept = _part_size(folder, file)
-    had = f"{in_megabytes(kept)} of it are kept in {_part(folder, file)}. " if kept else ""
+    had = f"{size_in_words(kept)} of it are kept in {_part(folder, file)}. " if kept else ""
     lines = [f"  {item.url}  ->  {folder / item.name}" for item in download.files]
     return (
         f"{had}Once there is a network, the same command continues (behind a proxy: set https_proxy). "

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from conceptome import __version__
 from conceptome.core import DownloadError
-from conceptome.data.download import RemoteFile, in_megabytes
+from conceptome.data.download import RemoteFile, size_in_words
 from conceptome.data.opener import build_opener, require_scheme
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         msg = (
-            f"{in_megabytes(needed)} are needed in {folder}, whose disk has {in_megabytes(free)} left. "
+            f"{size_in_words(needed)} are needed in {folder}, whose disk has {size_in_words(free)} left. "
             "Make room, or choose a folder on another disk with --to."
         )
         raise DownloadError(msg)
@@ -213,7 +213,7 @@ def _receive(response: http.client.HTTPResponse, part: Path, *, offset: int, tot
         msg = f"The server sent more than the announced {total:,} bytes of {name}. They were thrown away."
         raise DownloadError(msg)
     if offset < total:
-        reason = f"the connection was cut at {in_megabytes(offset)} of {in_megabytes(total)}"
+        reason = f"the connection was cut at {size_in_words(offset)} of {size_in_words(total)}"
         raise _CutError(reason)
 
 
