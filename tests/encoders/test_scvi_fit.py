@@ -10,6 +10,7 @@ import torch
 from conceptome import encoders
 from conceptome.core import InputError, MissingExtraError
 from conceptome.encoders import ScviEncoder, ScviOptions
+from conceptome.testing import check_encoder
 
 QUICK = ScviOptions(n_latent=4, n_hidden=16, max_epochs=3, batch_size=32)
 
@@ -40,6 +41,11 @@ def test_embeds_and_saves_what_scvi_tools_trained(make_cells, folder_of):
     expected = model.get_latent_representation()
     folder = folder_of(model)
     np.testing.assert_allclose(encoders.load("scvi", folder).embed(cells).values, expected, atol=1e-5)
+
+
+def test_keeps_the_contract_of_encoders(fitted, make_cells):
+    report = check_encoder(fitted, make_cells(200, seed=3))
+    assert not report.skipped
 
 
 def test_trains_on_a_copy(make_cells):

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from jaxtyping import Float, Int
 
 from conceptome.core import Edits
 from conceptome.encoders import reencode_edits
+from conceptome.testing.contents import changes, contents
 from conceptome.testing.encoder_trial import WHOLE, EncoderTrial
 
 if TYPE_CHECKING:
@@ -24,23 +24,19 @@ RAISE = 3.0
 def edits_or_refuses(trial: EncoderTrial) -> Iterator[str]:
     """Check that all editing methods work, or all of them raise `NotEditableError`."""
     if 0 < len(trial.refusals) < 3:
-        refused = " and ".join(trial.refusals)
-        yield f"{refused} raise NotEditableError and the other editing methods do not. All should, or none."
-    if not trial.refusals:
-        n_known = int(np.count_nonzero(trial.known))
-        if n_known == 0:
-            yield "known() knows no gene of the cells, so nothing can be edited."
+        refused = " and ".join(f"{name}()" for name in trial.refusals)
+        yield (
+            f"NotEditableError comes from {refused} only. Let expression(), known() and embed_edits() all "
+            "raise it, or none."
+        )
+    if not trial.refusals and not np.any(trial.known):
+        yield "known() knows no gene of the cells, so nothing can be edited."
 
 
 def gives_expression(trial: EncoderTrial) -> Iterator[str]:
     """Check that `expression` is what `embed` reads, in the columns of the cells."""
     found, expected = trial.expression, trial.cells.shape
-    if (
-        not sp.issparse(found)
-        or found.format != "csr"
-        or found.shape != expected
-        or found.dtype != np.float64
-    ):
+    if getattr(found, "format", "") != "csr" or found.shape != expected or found.dtype != np.float64:
         yield (
             f"expression() returns {type(found).__name__} {getattr(found, 'shape', '')} of "
             f"{getattr(found, 'dtype', '?')}, expected a CSR array {expected} of float64."
@@ -48,6 +44,10 @@ def gives_expression(trial: EncoderTrial) -> Iterator[str]:
         return
     if not np.isfinite(found.data).all():
         yield "expression() holds NaN or infinite values."
+    order, shuffled = _shuffled(trial)
+    other = trial.encoder.expression(shuffled)
+    if not np.array_equal(other.toarray(), found.toarray()[:, order]):
+        yield "expression() does not follow the order of the columns."
     again = _reencode(trial, trial.cells, Edits.noop(trial.cells.n_obs))
     if how := trial.differs(again, trial.embedded):
         yield f"cells made of expression() are embedded otherwise: {how}. It must be what embed() reads."
@@ -55,17 +55,18 @@ def gives_expression(trial: EncoderTrial) -> Iterator[str]:
 
 def knows_its_genes(trial: EncoderTrial) -> Iterator[str]:
     """Check that `known` marks the columns that the encoder reads: edits of the others have no effect."""
-    if trial.known.shape != (trial.cells.n_vars,) or trial.known.dtype != np.bool_:
-        yield (
-            f"known() returns {trial.known.dtype} {trial.known.shape}, expected one bool for each of the "
-            f"{trial.cells.n_vars} columns."
-        )
+    mask, n_genes = trial.known, trial.cells.n_vars
+    if not isinstance(mask, np.ndarray) or mask.shape != (n_genes,) or mask.dtype != np.bool_:
+        found = f"{getattr(mask, 'dtype', type(mask).__name__)} {getattr(mask, 'shape', '')}"
+        yield f"known() returns {found}, expected one bool for each of the {n_genes} columns."
         return
+    order, shuffled = _shuffled(trial)
+    if not np.array_equal(trial.encoder.known(shuffled), trial.known[order]):
+        yield "known() does not follow the order of the columns. Look genes up by name."
     yield from _unknown_have_no_effect(trial, trial.cells, np.flatnonzero(~trial.known))
     column = int(np.flatnonzero(trial.known)[0])
     renamed = _rename(trial.cells, column)
-    mask = trial.encoder.known(renamed)
-    if mask[column]:
+    if trial.encoder.known(renamed)[column]:
         yield f"known() is True for a gene named {FOREIGN!r}. Look genes up by name."
     else:
         yield from _unknown_have_no_effect(trial, renamed, np.array([column]))
@@ -96,6 +97,21 @@ def embeds_edits(trial: EncoderTrial) -> Iterator[str]:
         yield f"embed_edits() is not what embed() says of the edited cells: {how}."
     if not trial.differs(found, trial.embedded[trial.edits.cells]):
         yield "none of the edits moves an embedding. Do they reach the model?"
+
+
+def leaves_edits_alone(trial: EncoderTrial) -> Iterator[str]:
+    """Check that the editing methods leave the caller's AnnData and edits as they were."""
+    cells, encoder, edits = trial.cells.copy(), trial.encoder, trial.edits
+    before = contents(cells)
+    arrays = (edits.cells, edits.indptr, edits.genes, edits.values)
+    copies = [array.copy() for array in arrays]
+    encoder.expression(cells)
+    encoder.known(cells)
+    encoder.embed_edits(cells, edits, batch_size=WHOLE, device=trial.device)
+    if changed := changes(before, contents(cells)):
+        yield f"the editing methods change the caller's AnnData in {changed}. Copy before writing."
+    if not all(map(np.array_equal, copies, arrays)):
+        yield "embed_edits() changes the arrays of the edits. Copy before writing."
 
 
 def ignores_batches_of_edits(trial: EncoderTrial) -> Iterator[str]:
@@ -139,6 +155,11 @@ def _rename(cells: AnnData, column: int) -> AnnData:
     var.index = [FOREIGN if position == column else name for position, name in enumerate(var.index)]
     renamed.var = var
     return renamed
+
+
+def _shuffled(trial: EncoderTrial) -> tuple[Int[np.ndarray, " genes"], AnnData]:
+    order = np.random.default_rng(trial.seed).permutation(trial.cells.n_vars)
+    return order, trial.cells[:, order].copy()
 
 
 def _choose(edits: Edits, order: Int[np.ndarray, " chosen"]) -> Edits:
