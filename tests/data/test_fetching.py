@@ -55,8 +55,9 @@ def test_a_second_call_continues_what_the_first_left(server, download_of, fetch,
     assert str(caught.value) == (
         f"{url} could not be fetched; the last of 2 attempts: HTTP Error 500: Internal Server Error.\n"
         f"1,000 bytes of it are kept in {part}. Once there is a network, the same command continues (behind "
-        "a proxy: set https_proxy). Without one, fetch these files elsewhere (see https://example.org/thing), "
-        "put them where the arrows point, and run the same command, which checks them:\n"
+        "a proxy: set https_proxy). Without one, fetch these files elsewhere (see "
+        "https://example.org/thing), put them where the arrows point, and run the same command, which checks "
+        "them:\n"
         f"  {url}  ->  {tmp_path / 'thing' / 'x'}"
     )
     assert part.read_bytes() == server.BODY[:1_000]
@@ -74,7 +75,8 @@ def test_a_wrong_checksum_leaves_nothing(server, download_of, fetch, tmp_path):
     found = hashlib.sha256(server.BODY).hexdigest()
     assert str(caught.value) == (
         f"{server.url('x')} gave a file with sha256 {found}; the published one is {wrong}. It was thrown "
-        "away: the source has changed it, or someone in between has. Please tell the maintainers of Conceptome."
+        "away: the source has changed it, or someone in between has. Please tell the maintainers of "
+        "Conceptome."
     )
     assert names_in(tmp_path / "thing") == set()
 

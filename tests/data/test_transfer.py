@@ -118,6 +118,31 @@ def test_a_wrong_continuation_starts_anew(server, bring):
     assert server.ranges("x") == [None, "bytes=1000-", None]
 
 
+def test_a_part_longer_than_the_file_starts_anew(server, bring):
+    file = server.remote("x", size=None, sha256=None)
+    too_far = server.status(416, [("Content-Range", "bytes */10")])
+    server.answer("x", server.cut_after(1_000), too_far)
+    assert bring(file).read_bytes() == server.BODY
+    assert server.ranges("x") == [None, "bytes=1000-", None]
+
+
+def test_a_server_that_hangs_up_is_tried_again(server, bring):
+    def hang_up(handler, body):
+        handler.close_connection = True
+
+    file = server.remote("x")
+    server.answer("x", hang_up)
+    assert bring(file).read_bytes() == server.BODY
+    assert len(server.requests) == 2
+
+
+def test_https_is_not_given_up_for_a_server_that_does_not_speak_it(server, bring):
+    file = server.remote("x", url=server.url("x").replace("http:", "https:"))
+    with pytest.raises(UnreachableError, match=r"the last of 3 attempts: \[SSL"):
+        bring(file, allowed_schemes=("https",))
+    assert server.requests == []
+
+
 def test_an_error_of_the_server_is_tried_again(server, bring):
     file = server.remote("x")
     server.answer("x", server.status(500), server.status(429, [("Retry-After", "1")]))
