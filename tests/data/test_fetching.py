@@ -209,16 +209,6 @@ def test_two_processes_fetch_once(server, download_of, tmp_path):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("encoder", "fixture"), [("scvi", "scvi_tiny/model_B"), ("scgpt", "scgpt_tiny/checkpoint")]
-)
-def test_a_fetched_model_can_be_loaded(server, download_of, fetch, shared, encoder, fixture):
-    sources = sorted((shared / "fixtures" / fixture).iterdir())
-    files = [server.remote(path.name, path.read_bytes()) for path in sources]
-    folder = fetch(download_of(*files, encoder=encoder))
-    assert cm.encoders.load(encoder, folder).d_embed in (12, 64)
-
-
 def test_the_cache_follows_the_variable(monkeypatch, tmp_path):
     monkeypatch.setenv("CONCEPTOME_CACHE", str(tmp_path / "mine"))
     assert cm.data.cache_folder() == tmp_path / "mine"
