@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conceptome.core import map_blocks
+from conceptome.core import BLOCK_ROWS, map_blocks, row_batches
 
 
 @given(n_rows=st.integers(0, 40), block_rows=st.integers(1, 17), seed=st.integers(0, 99))
@@ -27,3 +27,12 @@ def test_a_row_rounds_the_same_whatever_stands_beside_it(n_rows):
     together = map_blocks(lambda block: block @ weights, rows)
     alone = map_blocks(lambda block: block @ weights, rows[:1])
     np.testing.assert_array_equal(together[:1], alone)
+
+
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(0, 1), (5, 1), (1024, 512), (1025, 513), (3000, 10**6)])
+def test_batches_are_whole_blocks_that_cover_the_rows(n_rows, batch_size):
+    batches = list(row_batches(n_rows, batch_size))
+    covered = np.concatenate([np.arange(n_rows)[batch] for batch in batches] or [np.arange(0)])
+    np.testing.assert_array_equal(covered, np.arange(n_rows))
+    assert all(batch.start % BLOCK_ROWS == 0 for batch in batches)
+    assert all(batch.stop - batch.start >= min(batch_size, BLOCK_ROWS) for batch in batches[:-1])

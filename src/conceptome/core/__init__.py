@@ -1,6 +1,6 @@
 """Records, protocols, errors and AnnData keys: what every other package stands on."""
 
-from conceptome.core.blocks import BLOCK_ROWS, map_blocks
+from conceptome.core.blocks import BLOCK_ROWS, map_blocks, row_batches
 from conceptome.core.errors import (
     BundleError,
     CheckpointError,
@@ -58,5 +58,6 @@ __all__ = [
     "require_at_least",
     "require_choice",
     "require_extra",
+    "row_batches",
     "signal_to_noise",
 ]

@@ -6,7 +6,7 @@ blocks of one size, the last one padded with zeros; a batch size may only group 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -44,3 +44,22 @@ def map_blocks(
             block = np.concatenate([block, padding])
         results.append(function(block))
     return np.concatenate(results)[:n_rows]
+
+
+def row_batches(n_rows: int, batch_size: int) -> Iterator[slice]:
+    """Cut rows into batches of whole blocks.
+
+    Parameters
+    ----------
+    n_rows
+        Number of rows.
+    batch_size
+        Rows at a time, rounded up to whole blocks of `BLOCK_ROWS`.
+
+    Yields
+    ------
+    Consecutive slices; none if there are no rows.
+    """
+    step = -(-batch_size // BLOCK_ROWS) * BLOCK_ROWS
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))

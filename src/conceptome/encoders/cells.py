@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
+from tqdm.auto import tqdm
 
-from conceptome.core import BLOCK_ROWS, Csr, Edits, InputError, Names
+from conceptome.core import Csr, Edits, InputError, Names, row_batches
 from conceptome.data.wording import some
 
 
@@ -79,6 +80,33 @@ def to_model_genes(values: Csr, columns: Int[np.ndarray, " model_genes"]) -> Csr
     return arranged
 
 
+def map_cells(
+    function: Callable[[Csr, slice], np.ndarray], values: Csr, *, d_embed: int, batch_size: int
+) -> Float[np.ndarray, "cells d_embed"]:
+    """Embed cells, a bounded number at a time.
+
+    Parameters
+    ----------
+    function
+        Gives the embedding of some cells, from what they hold and their rows.
+    values
+        Cells in the genes of the model.
+    d_embed
+        Length of the embedding.
+    batch_size
+        Cells at a time, rounded up to whole blocks.
+
+    Returns
+    -------
+    ``(n_cells, d_embed)``, float64.
+    """
+    result = np.empty((values.shape[0], d_embed))
+    batches = list(row_batches(values.shape[0], batch_size))
+    for rows in tqdm(batches, "embed", delay=2, leave=False, disable=None):
+        result[rows] = function(values[rows], rows)
+    return result
+
+
 def edits_by_cell(
     values: Csr, edits: Edits, columns: Int[np.ndarray, " model_genes"], *, n_genes: int, batch_size: int
 ) -> Iterator[CellEdits]:
@@ -111,9 +139,8 @@ def edits_by_cell(
     _require_valid(edits, values.shape[0], n_genes)
     model_gene = _model_gene(columns, n_genes)
     order = np.argsort(edits.cells, kind="stable")
-    step = -(-batch_size // BLOCK_ROWS) * BLOCK_ROWS
-    for start in range(0, len(order), step):
-        yield _gather(values, edits, order[start : start + step], model_gene)
+    for batch in row_batches(len(order), batch_size):
+        yield _gather(values, edits, order[batch], model_gene)
 
 
 def require_counts(part: CellEdits, names: Names) -> None:

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Float
-from tqdm.auto import tqdm
 
 from conceptome.core import Csr, Edits, Embeddings, InputError, Names, content_id
 from conceptome.data import align
-from conceptome.encoders.cells import CellEdits, edits_by_cell, require_counts, to_model_genes
+from conceptome.encoders.cells import CellEdits, edits_by_cell, map_cells, require_counts, to_model_genes
 from conceptome.encoders.linear_decoder import LinearDecoder
 from conceptome.encoders.linear_fit import LinearOptions, fit_linear
 from conceptome.encoders.normalise import recount
@@ -214,12 +213,13 @@ class LinearEncoder:
             If a cell has no counts in the genes of the encoder.
         """
         values = to_model_genes(self.options.read(adata), align(self.genes, adata).columns)
-        result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
-        for start in tqdm(range(0, adata.n_obs, batch_size), "embed", delay=2, leave=False, disable=None):
-            rows = slice(start, start + batch_size)
-            part = self.options.normalise(values[rows], adata.obs_names[rows])
-            result[rows] = part @ self._by_gene + self.bias
-        return Embeddings(result, adata.obs_names, self.encoder_id, self.name)
+
+        def project(part: Csr, rows: slice) -> Float[np.ndarray, "rows d_embed"]:
+            normalised = self.options.normalise(part, adata.obs_names[rows])
+            return np.asarray(normalised @ self._by_gene + self.bias)
+
+        embedded = map_cells(project, values, d_embed=self.d_embed, batch_size=batch_size)
+        return Embeddings(embedded.astype(np.float32), adata.obs_names, self.encoder_id, self.name)
 
     def embed_edits(
         self,

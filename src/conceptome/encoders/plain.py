@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from conceptome.core import BLOCK_ROWS, Edits, Encoder
+from conceptome.core import Edits, Encoder, row_batches
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -42,14 +42,13 @@ def reencode_edits(
 
     expression = encoder.expression(cells)
     result = np.empty((len(edits), encoder.d_embed))
-    step = -(-batch_size // BLOCK_ROWS) * BLOCK_ROWS
-    for start in range(0, len(edits), step):
-        rows = edits.cells[start : start + step]
-        bounds = edits.indptr[start : start + len(rows) + 1]
+    for batch in row_batches(len(edits), batch_size):
+        rows = edits.cells[batch]
+        bounds = edits.indptr[batch.start : batch.stop + 1]
         changes = slice(bounds[0], bounds[-1])
         edited = expression[rows].tolil()
         edited[np.repeat(np.arange(len(rows)), np.diff(bounds)), edits.genes[changes]] = edits.values[changes]
         obs = cells.obs.iloc[rows].set_axis(pd.RangeIndex(len(rows)).astype(str))
         part = AnnData(X=edited.tocsr(), obs=obs, var=cells.var)
-        result[start : start + len(rows)] = encoder.embed(part, batch_size=batch_size, device=device).values
+        result[batch] = encoder.embed(part, batch_size=batch_size, device=device).values
     return result

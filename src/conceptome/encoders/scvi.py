@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from tqdm.auto import tqdm
 
-from conceptome.core import BLOCK_ROWS, Csr, Edits, Embeddings, content_id
+from conceptome.core import Csr, Edits, Embeddings, content_id
 from conceptome.data import align, raw_counts
-from conceptome.encoders.cells import edits_by_cell, require_counts, to_model_genes
+from conceptome.encoders.cells import edits_by_cell, map_cells, require_counts, to_model_genes
 from conceptome.encoders.scvi_architecture import ScviArchitecture
 from conceptome.encoders.scvi_checkpoint import read_scvi_tools
 from conceptome.encoders.scvi_decoder import ScviDecoder, has_decoder
@@ -176,9 +175,8 @@ class ScviEncoder:
         InputError
             If there are no raw counts, too few genes are known, or a continuous covariate is missing.
         """
-        result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
-        self._infer(adata, self._posterior.mean, result, batch_size=batch_size)
-        return Embeddings(result, adata.obs_names, self.encoder_id, self.name)
+        mean = self._infer(adata, self._posterior.mean, batch_size=batch_size)
+        return Embeddings(mean.astype(np.float32), adata.obs_names, self.encoder_id, self.name)
 
     def variance(self, adata: AnnData, *, batch_size: int = 4096) -> Float[np.ndarray, "cells d_embed"]:
         """Compute the posterior variance of every cell's embedding, ``qz_var`` of scvi-tools.
@@ -199,9 +197,7 @@ class ScviEncoder:
         InputError
             As `embed`.
         """
-        result = np.empty((adata.n_obs, self.d_embed))
-        self._infer(adata, self._posterior.variance, result, batch_size=batch_size)
-        return result
+        return self._infer(adata, self._posterior.variance, batch_size=batch_size)
 
     def embed_edits(
         self,
@@ -248,18 +244,14 @@ class ScviEncoder:
         return result
 
     def _infer(
-        self,
-        adata: AnnData,
-        head: Callable[[np.ndarray, np.ndarray], np.ndarray],
-        result: Float[np.ndarray, "cells d_embed"],
-        *,
-        batch_size: int,
-    ) -> None:
-        """Fill `result` with what a head of the posterior says of each cell."""
+        self, adata: AnnData, head: Callable[[np.ndarray, np.ndarray], np.ndarray], *, batch_size: int
+    ) -> Float[np.ndarray, "cells d_embed"]:
+        """Compute what a head of the posterior says of each cell."""
         counts = to_model_genes(self.expression(adata), align(self.genes, adata).columns)
         self.architecture.warn_of_unseen(adata.obs)
         codes = self.architecture.codes(adata.obs)
-        step = -(-batch_size // BLOCK_ROWS) * BLOCK_ROWS
-        for start in tqdm(range(0, adata.n_obs, step), "embed", delay=2, leave=False, disable=None):
-            rows = slice(start, start + step)
-            result[rows] = head(self._posterior.first(counts[rows], codes[rows]), codes[rows])
+
+        def infer(part: Csr, rows: slice) -> Float[np.ndarray, "rows d_embed"]:
+            return head(self._posterior.first(part, codes[rows]), codes[rows])
+
+        return map_cells(infer, counts, d_embed=self.d_embed, batch_size=batch_size)
