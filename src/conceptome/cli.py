@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(verbs)
     _add_run(verbs)
+    _add_embed(verbs)
     _add_inspect(verbs)
     _add_data(verbs)
     return parser
@@ -78,22 +79,36 @@ def _add_demo(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this
 
 
 def _add_run(verbs: Any) -> None:  # noqa: ANN401
-    from conceptome.pipeline.config import RunConfig, field_documentation
+    from conceptome.pipeline.config import RunConfig
 
     text = "do the whole job on your own cells; continues an interrupted run"
     parser = verbs.add_parser("run", help=text, description=text.capitalize() + ".")
+    _add_settings(parser, [field.name for field in fields(RunConfig)])
+    parser.set_defaults(command=_run, until=None)
+
+
+def _add_embed(verbs: Any) -> None:  # noqa: ANN401
+    text = "do only the first stage of a run: embed the cells; conceptome run goes on from there"
+    parser = verbs.add_parser("embed", help=text, description=text.capitalize() + ".")
+    _add_settings(parser, ["out", "encoder", "encoder_options", "batch_key", "layer", "seed", "device"])
+    parser.set_defaults(command=_run, until="embed")
+
+
+def _add_settings(parser: argparse.ArgumentParser, names: list[str]) -> None:
+    """Add the input and some settings of a run, with the documentation and types of `RunConfig`."""
+    from conceptome.pipeline.config import RunConfig, field_documentation
+
     parser.add_argument("data", nargs="?", metavar="DATA.h5ad", help=field_documentation()["data"])
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="settings, named as below with underscores"
     )
     hints = get_type_hints(RunConfig)
     for field in fields(RunConfig):
-        if field.name == "data":
+        if field.name == "data" or field.name not in names:
             continue
         settings: dict[str, Any] = {"help": _help(field.name, field.default), **_reader(hints[field.name])}
         parser.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, **settings)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(command=_run)
 
 
 def _add_inspect(verbs: Any) -> None:  # noqa: ANN401
@@ -163,9 +178,11 @@ def _run(options: argparse.Namespace) -> int:
     from conceptome.pipeline import RunConfig, build_config, run
 
     names = [field.name for field in fields(RunConfig)]
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    report = run(build_config(given, toml=options.config)) / "report.html"
-    _tell(f"Report: {report}")
+    given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
+    folder = run(build_config(given, toml=options.config), until=options.until)
+    _tell(
+        f"Embeddings: {folder / 'embeddings.zarr'}" if options.until else f"Report: {folder / 'report.html'}"
+    )
     return EXIT_DONE
 
 

@@ -103,6 +103,56 @@ def counts_source(adata: AnnData) -> str:
     return count_totals(adata).source
 
 
+def count_chunks(
+    adata: AnnData, *, place: str, start: int = 0, n_rows: int = BLOCK_ROWS
+) -> Iterator[tuple[slice, Csr]]:
+    """Go through the raw counts a few cells at a time; a backed file is read as it goes.
+
+    Parameters
+    ----------
+    adata
+        Cells.
+    place
+        Where the counts are, as `counts_source` or `validate` says.
+    start
+        First cell.
+    n_rows
+        Cells at a time.
+
+    Yields
+    ------
+    Rows, and their counts as canonical CSR float32, in the order of ``var_names``.
+
+    Raises
+    ------
+    InputError
+        If there is no such place, or it holds no counts there.
+    """
+    named = {source.name: source for source in _sources(adata, _layer_of(place))}
+    if place not in named:
+        msg = f"The AnnData has no counts at {place}; it has {some(named)}."
+        raise InputError(msg)
+    source = named[place]
+    matrix = source.matrix
+    if not isinstance(matrix, CSRDataset | h5py.Dataset):
+        (matrix,) = _pieces(matrix)
+        matrix = sp.csr_array(matrix)
+    for first in range(start, adata.n_obs, n_rows):
+        rows = slice(first, min(first + n_rows, adata.n_obs))
+        piece = _sound(matrix[rows])
+        try:
+            yield rows, _as_counts(piece if source.columns is None else piece[:, source.columns])
+        except _NotCounts as objection:
+            msg = f"{place} {objection} in the cells {rows.start:,} to {rows.stop:,}."
+            raise InputError(msg) from None
+
+
+def _layer_of(place: str) -> str | None:
+    """Return the layer that a place names, but for the one that is looked at anyway."""
+    layer = place.removeprefix("layers['").removesuffix("']") if place.startswith("layers[") else None
+    return None if layer == "counts" else layer
+
+
 def library_size(adata: AnnData) -> Float[np.ndarray, " cells"]:
     """Sum the raw counts of each cell.
 

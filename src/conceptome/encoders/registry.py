@@ -145,7 +145,7 @@ def from_spec(
         ``NAME`` fits an encoder to `adata`, ``NAME:PATH`` loads one: ``scvi``, ``linear``, ``scgpt:DIR``,
         ``geneformer:DIR``, ``scvi:DIR``. ``obsm:KEY`` takes the embedding that the data hold under that key.
     adata
-        Cells to fit to.
+        Cells to fit to, or that hold the embedding.
     batch_key, seed, device
         As in `fit`; they do not apply to an encoder that is loaded.
     options
@@ -169,7 +169,9 @@ def from_spec(
         msg = f"The encoder {spec!r} ends after the colon. Write {name}:PATH to load it, or {name} to fit it."
         raise InputError(msg)
     if name == "obsm" and not options:
-        return PrecomputedEncoder(path)
+        encoder = PrecomputedEncoder(path)
+        encoder.embed(adata)  # fixes its identity, whichever of these cells are embedded later
+        return encoder
     return load(name, path, options=options)
 
 

@@ -35,7 +35,9 @@ def save_folder(path: Path | str, config: Mapping[str, Any], weights: Mapping[st
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, folder / WEIGHTS)
     text = json.dumps({"format": FORMAT, **config}, indent=1, sort_keys=True)
-    (folder / CONFIG).write_text(text, encoding="utf-8")
+    whole = folder / f".{CONFIG}"
+    whole.write_text(text, encoding="utf-8")
+    whole.replace(folder / CONFIG)  # last and in one step: a folder with it is complete
 
 
 def load_folder(path: Path | str, encoder: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

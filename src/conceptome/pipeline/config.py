@@ -34,7 +34,10 @@ class RunConfig:
     out: str
     """Run folder to write, or to continue."""
     encoder: str = "scvi"
-    """scvi or linear (fitted here), scvi:DIR or linear:DIR (saved), obsm:KEY (precomputed), a plug-in."""
+    """scvi or linear (fitted here), scgpt:DIR, geneformer:DIR or scvi:DIR (published or saved), obsm:KEY
+    (precomputed), a plug-in."""
+    encoder_options: tuple[str, ...] = ()
+    """Options of the encoder as NAME=VALUE, such as layer=6 or pooling=average."""
     gene_sets: tuple[str, ...] = ("immune-starter",)
     """GMT files, or names of shipped collections, to name concepts with."""
     label_key: tuple[str, ...] = ()
@@ -82,7 +85,7 @@ class RunConfig:
     batch_size: int = 4096
     """Edited cells encoded at a time; changes memory and speed, never a result."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Device that fits models."""
+    """Device that fits and runs models."""
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():

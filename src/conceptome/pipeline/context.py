@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from conceptome.pipeline.folder import RunFolder, checksum
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from conceptome.data import DataReport
     from conceptome.enrichment import GeneSets
 
 
@@ -52,16 +54,46 @@ class Run:
         return self.folder.path
 
     @cached_property
+    def source(self) -> AnnData:
+        """The input; the matrix of a file stays on disk."""
+        return data.demo() if self.config.data == DEMO else data.read(self.config.data, backed=True)
+
+    @cached_property
+    def report(self) -> DataReport:
+        """What the input is; made only if it can be used."""
+        config = self.config
+        keys = [*config.match_on, *(key for key in (config.batch_key, config.donor_key) if key)]
+        return data.validate(self.source, obs_keys=keys, label_keys=config.label_key, layer=config.layer)
+
+    @cached_property
     def adata(self) -> AnnData:
-        """The cells: raw counts in X, and the obs, var and obsm of the input."""
+        """The cells in memory: raw counts in X, and the obs, var and obsm of the input."""
         from anndata import AnnData
 
-        config = self.config
-        source = data.demo() if config.data == DEMO else data.read(config.data)
-        keys = [*config.match_on, *(key for key in (config.batch_key, config.donor_key) if key)]
-        data.validate(source, obs_keys=keys, label_keys=config.label_key, layer=config.layer)
-        counts = data.raw_counts(source, layer=config.layer)
+        source, place = self.source, self.report.counts
+        (counts,) = (block for _, block in data.count_chunks(source, place=place, n_rows=source.n_obs))
         return AnnData(X=counts, obs=source.obs, var=source.var, obsm=dict(source.obsm))
+
+    def chunks(self, *, start: int, n_rows: int) -> Iterator[tuple[slice, AnnData]]:
+        """Go through the cells a few at a time, without loading all of them.
+
+        Parameters
+        ----------
+        start
+            First cell.
+        n_rows
+            Cells at a time.
+
+        Yields
+        ------
+        Rows, and their cells as in `adata`.
+        """
+        from anndata import AnnData
+
+        source = self.source
+        for rows, counts in data.count_chunks(source, place=self.report.counts, start=start, n_rows=n_rows):
+            obsm = {key: values[rows] for key, values in source.obsm.items()}
+            yield rows, AnnData(X=counts, obs=source.obs.iloc[rows], var=source.var, obsm=obsm)
 
     @cached_property
     def gene_sets(self) -> list[GeneSets]:
@@ -77,10 +109,19 @@ class Run:
         return checksum(Path(self.config.data))
 
     @cached_property
+    def named_encoder(self) -> Encoder | None:
+        """The model that ``--encoder NAME:PATH`` names; None where one is fitted."""
+        config = self.config
+        name, colon, _ = config.encoder.partition(":")
+        if not colon:
+            return None
+        options = encoders.parse_options(name, config.encoder_options)
+        return encoders.from_spec(config.encoder, self.source, options=options)
+
+    @cached_property
     def model_digest(self) -> str:
-        """Checksum of the model that ``--encoder NAME:PATH`` names; empty where one is fitted."""
-        name, _, path = self.config.encoder.partition(":")
-        return checksum(Path(path)) if path and name != "obsm" and Path(path).exists() else ""
+        """Identity of the model that ``--encoder NAME:PATH`` names; empty where one is fitted."""
+        return self.named_encoder.encoder_id if self.named_encoder else ""
 
     @cached_property
     def gene_sets_digest(self) -> str:

@@ -20,6 +20,7 @@ MANIFEST = "manifest.json"
 CONFIG = "config.toml"
 LOG = "log.txt"
 _PARTIAL = ".partial"
+_UNFINISHED = ".unfinished"
 _LOCK = ".lock"
 
 
@@ -49,7 +50,7 @@ class RunFolder:
         if (self.path / MANIFEST).is_file():
             self.manifest = self._read_manifest()
         elif self.path.is_dir() and any(
-            item.name not in (_PARTIAL, _LOCK, LOG) for item in self.path.iterdir()
+            item.name not in (_PARTIAL, _UNFINISHED, _LOCK, LOG) for item in self.path.iterdir()
         ):
             msg = f"{self.path} is neither empty nor a run folder (no {MANIFEST}). Choose another folder."
             raise BundleError(msg)
@@ -131,7 +132,9 @@ class RunFolder:
         )
 
     @contextmanager
-    def writing(self, stage: str, digest: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    def writing(
+        self, stage: str, digest: str, *, resumable: bool = False
+    ) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Give a scratch folder; on success move its content into place and record the stage.
 
         Parameters
@@ -140,16 +143,21 @@ class RunFolder:
             Name of the stage.
         digest
             Digest of its inputs.
+        resumable
+            Keep what an interrupted stage has written, and give it back when the same stage is tried again
+            from the same inputs.
 
         Yields
         ------
         The scratch folder, and the stage's entry of the manifest for further facts.
         """
-        scratch = self.path / _PARTIAL / stage
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        scratch = self._scratch(stage, digest, resumable=resumable)
         entry: dict[str, Any] = {"digest": digest}
-        yield scratch, entry
+        try:
+            yield scratch, entry
+        except BaseException:
+            self._drop_empty(scratch)
+            raise
         stale = self.manifest["stages"].pop(stage, {}).get("files", {})
         self.save_manifest()
         entry["files"] = {}
@@ -162,6 +170,25 @@ class RunFolder:
             entry["files"][item.name] = checksum(target)
         self.manifest["stages"][stage] = entry
         self.save_manifest()
+        self._drop_empty(scratch)
+
+    def _scratch(self, stage: str, digest: str, *, resumable: bool) -> Path:
+        """Make the folder that a stage writes into; what it left there from other inputs is removed."""
+        earlier = self.path / _UNFINISHED / stage
+        scratch = earlier / digest if resumable else self.path / _PARTIAL / stage
+        kept = [scratch] if resumable else []
+        for folder in (*earlier.glob("*"), scratch):
+            if folder not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+        scratch.mkdir(parents=True, exist_ok=True)
+        return scratch
+
+    def _drop_empty(self, scratch: Path) -> None:
+        """Remove a scratch folder that holds nothing, and the empty folders around it."""
+        for folder in (scratch, *scratch.parents):
+            if folder == self.path or any(folder.iterdir()):
+                return
+            folder.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:

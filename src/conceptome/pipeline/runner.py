@@ -34,10 +34,11 @@ _RECORDED = (
     "scikit-learn",
     "umap-learn",
     "scvi-tools",
+    "transformers",
 )
 
 
-def run(config: RunConfig) -> Path:
+def run(config: RunConfig, *, until: str | None = None) -> Path:
     """Do the whole job: embed, train, match, attribute, enrich, evaluate, report.
 
     Finished stages of an earlier run in the same folder are kept where neither their inputs nor the settings
@@ -47,6 +48,8 @@ def run(config: RunConfig) -> Path:
     ----------
     config
         What to run on, how, and into which folder.
+    until
+        Stage to stop after; None runs all. A later call continues from there.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def run(config: RunConfig) -> Path:
     """
     folder = RunFolder(config.out)
     work = Run(config, folder)
-    n_cells, n_genes = work.adata.shape
+    n_cells, n_genes = work.report.n_cells, work.report.n_genes
     _refuse_other_data(work)
     _require_device(config)
     n_terms = sum(len(sets.terms) for sets in work.gene_sets)
@@ -71,6 +74,8 @@ def run(config: RunConfig) -> Path:
         for number, stage in enumerate(STAGES, start=1):
             done[stage.name] = _digest(stage, work, done)
             _run_stage(stage, work, done[stage.name], f"[{number}/{len(STAGES)}] {stage.name}")
+            if stage.name == until:
+                break
     return folder.path
 
 
@@ -102,7 +107,7 @@ def _run_stage(stage: Stage, work: Run, digest: str, heading: str) -> None:
     logger.info("%s ...", heading)
     work.folder.forget(_built_on(stage.name))
     start = time.perf_counter()
-    with work.folder.writing(stage.name, digest) as (scratch, entry):
+    with work.folder.writing(stage.name, digest, resumable=stage.resumable) as (scratch, entry):
         entry.update(stage.work(work, scratch))
         entry["seconds"] = round(time.perf_counter() - start, 2)
     logger.info("%s: %s (%.1f s)", heading, entry["message"], entry["seconds"])
@@ -136,7 +141,7 @@ def _digest(stage: Stage, work: Run, done: dict[str, str]) -> str:
 
 def _describe(work: Run) -> None:
     """Put into the manifest what this run is; the stages add themselves."""
-    n_cells, n_genes = work.adata.shape
+    n_cells, n_genes = work.report.n_cells, work.report.n_genes
     config = asdict(work.config)
     work.folder.manifest.update(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from conceptome import attribution, counterfactuals, data, dictionaries, encoders, enrichment, evaluation
-from conceptome.core import Embeddings, NotEditableError
+from conceptome.core import Embeddings, Encoder, NotEditableError
 from conceptome.pipeline import storage
 from conceptome.pipeline.context import Run
+from conceptome.pipeline.embedding import embed_in_chunks
 from conceptome.pipeline.report import ReportContents, write_report
 from conceptome.pipeline.summary import summarise_concepts
 
@@ -33,24 +35,42 @@ class Stage:
     """Fields of `RunConfig` on which its result depends."""
     work: Callable[[Run, Path], Facts]
     """Writes into the folder it is given; returns facts, of which ``message`` is told to the user."""
+    resumable: bool = False
+    """Whether it continues from what it has written before it was interrupted."""
 
 
 def embed(run: Run, folder: Path) -> Facts:
-    """Fit or load the encoder, embed the cells."""
+    """Fit or load the encoder, embed the cells; an interrupted embedding continues where it stopped."""
     config = run.config
-    encoder = encoders.from_spec(
-        config.encoder, run.adata, batch_key=config.batch_key, seed=config.seed, device=config.device
-    )
-    record = encoder.embed(run.adata)
-    encoder.save(folder / "encoder")
-    storage.save_embeddings(record, folder / "embeddings.zarr")
-    n_cells, d_embed = record.values.shape
+    name = config.encoder.partition(":")[0]
+    if not (folder / "encoder" / "config.json").is_file():
+        _make_encoder(run).save(folder / "encoder")
+    encoder = encoders.load(name, folder / "encoder")
+    start = time.perf_counter()
+    n_embedded, d_embed = embed_in_chunks(run, encoder, folder / "embeddings.zarr", device=config.device)
+    speed = n_embedded / (time.perf_counter() - start)
     return {
-        "encoder": config.encoder.partition(":")[0],
-        "encoder_id": record.encoder_id,
+        "encoder": name,
+        "encoder_id": encoder.encoder_id,
         "d_embed": d_embed,
-        "message": f"{n_cells:,} cells, {d_embed} coordinates",
+        "cells_per_second": round(speed, 1),
+        "message": f"{run.source.n_obs:,} cells, {d_embed} coordinates ({speed:,.0f} cells/s)",
     }
+
+
+def _make_encoder(run: Run) -> Encoder:
+    config = run.config
+    if run.named_encoder:
+        return run.named_encoder
+    options = encoders.parse_options(config.encoder, config.encoder_options)
+    return encoders.fit(
+        config.encoder,
+        run.adata,
+        batch_key=config.batch_key,
+        seed=config.seed,
+        device=config.device,
+        options=options,
+    )
 
 
 def train(run: Run, folder: Path) -> Facts:
@@ -111,6 +131,7 @@ def attribute(run: Run, folder: Path) -> Facts:
             intervention=config.intervention,
             aggregate=config.aggregate,
             batch_size=config.batch_size,
+            device=config.device,
             seed=config.seed,
         )
     except NotEditableError as error:
@@ -314,10 +335,16 @@ MATCHING = (
 )
 
 STAGES = (
-    Stage("embed", (), ("encoder", "batch_key", "layer", "seed", "device"), embed),
+    Stage(
+        "embed",
+        (),
+        ("encoder", "encoder_options", "batch_key", "layer", "seed", "device"),
+        embed,
+        resumable=True,
+    ),
     Stage("train", ("embed",), ("n_concepts", "k", "donor_key", "seed", "device"), train),
     Stage("match", ("train",), MATCHING, match),
-    Stage("attribute", ("match",), ("intervention", "aggregate", "seed"), attribute),
+    Stage("attribute", ("match",), ("intervention", "aggregate", "seed", "device"), attribute),
     Stage("compare", ("train",), (), compare),
     Stage(
         "enrich",

@@ -81,14 +81,43 @@ def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         return {name: read_elem(store[name]) for name in store}, dict(store.attrs)
 
 
-def save_embeddings(record: Embeddings, path: Path) -> None:
-    """Write embeddings as zarr."""
-    arrays = {"values": record.values, "cell_ids": record.cell_ids.to_numpy(dtype=str)}
-    write_arrays(path, arrays, encoder_id=record.encoder_id, encoder_name=record.encoder_name)
+def create_embeddings(path: Path, part: Embeddings, cell_ids: pd.Index, *, chunk_cells: int) -> None:
+    """Make a zarr store for the embeddings of all cells; `write_embeddings` fills it.
+
+    Parameters
+    ----------
+    path
+        The store; an older one is replaced.
+    part
+        Embeddings of some cells; they tell coordinates, precision and encoder.
+    cell_ids
+        All cells.
+    chunk_cells
+        Cells in a chunk of the store.
+    """
+    import zarr
+
+    ids = cell_ids.to_numpy(dtype=str)
+    attributes = {"encoder_id": part.encoder_id, "encoder_name": part.encoder_name}
+    write_arrays(path, {"cell_ids": ids}, **attributes)
+    values = zarr.open_group(str(path), mode="a").create_array(
+        "values",
+        shape=(len(ids), part.d_embed),
+        chunks=(min(chunk_cells, len(ids)), part.d_embed),
+        dtype=part.values.dtype,
+    )
+    values.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+
+
+def write_embeddings(path: Path, rows: slice, values: np.ndarray) -> None:
+    """Write the embeddings of some cells into a store of `create_embeddings`."""
+    import zarr
+
+    zarr.open_array(str(path / "values"), mode="r+")[rows] = values
 
 
 def load_embeddings(path: Path) -> Embeddings:
-    """Read what `save_embeddings` wrote."""
+    """Read a store of `create_embeddings`."""
     arrays, attributes = read_arrays(path)
     return Embeddings(
         arrays["values"], _names(arrays["cell_ids"]), attributes["encoder_id"], attributes["encoder_name"]
