@@ -128,6 +128,26 @@ def test_refuses_a_tensor_larger_than_its_numbers(tmp_path):
         read_torch_zip(saved({"bomb": tensor}, tmp_path / "model.pt"))
 
 
+def test_refuses_a_small_file_of_many_large_tensors(tmp_path):
+    numbers = torch.zeros(100_000)
+    tied = {str(i): numbers.view(-1) for i in range(10)}
+    assert len(read_torch_zip(saved(tied, tmp_path / "tied.pt"))) == 10
+    many = {str(i): numbers.view(-1) for i in range(1000)}
+    with pytest.raises(CheckpointError, match="it names the same numbers again and again"):
+        read_torch_zip(saved(many, tmp_path / "model.pt"))
+
+
+def test_reads_a_list_of_lists_of_itself_once(tmp_path):
+    nested = [1.0]
+    for _ in range(100):
+        nested = [nested, nested]
+    found = read_torch_zip(saved(nested, tmp_path / "model.pt"))
+    for _ in range(100):
+        assert found[0] is found[1]
+        found = found[0]
+    assert found == [1.0]
+
+
 def test_refuses_compressed_entries(tmp_path):
     path = tmp_path / "model.pt"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -35,6 +35,8 @@ STORAGE_TYPES = {
     "BoolStorage": "|b1",
 }
 PLAIN_KINDS = "fiubU"
+MOST_REPEATS = 16
+"""Tensors may share their numbers, as tied weights do; all together they have at most so many file sizes."""
 LARGEST_DICTIONARY = 2**26
 """Bytes; the dictionaries of published models have about one million."""
 
@@ -61,7 +63,7 @@ def read_torch_zip(path: Path) -> Any:  # noqa: ANN401  (whatever plain object w
         raise CheckpointError(msg)
     try:
         with zipfile.ZipFile(path) as archive:
-            return _plain(_Reader(archive, path).load())
+            return _plain(_Reader(archive, path).load(), {})
     except CheckpointError:
         raise
     except Exception as error:  # whatever a damaged or hostile file provokes is the file's fault
@@ -157,6 +159,7 @@ class _Reader(pickle.Unpickler):
         self._path = path
         (entry,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         self._folder = entry.removesuffix("data.pkl")
+        self._room = MOST_REPEATS * path.stat().st_size
         byte_order = f"{self._folder}byteorder"
         if byte_order in archive.namelist() and self._bytes("byteorder") != b"little":
             msg = "saved on a big-endian machine"
@@ -204,12 +207,16 @@ class _Reader(pickle.Unpickler):
     def _tensor(
         self, storage: np.ndarray, offset: int, shape: Sequence[int], stride: Sequence[int], *_: object
     ) -> np.ndarray:
-        if int(np.prod(shape, dtype=object)) > storage.size:
+        n_numbers, size = int(np.prod(shape, dtype=object)), storage.itemsize
+        if n_numbers > storage.size:
             msg = f"a tensor of shape {tuple(shape)} over {storage.size} numbers"
             raise ValueError(msg)
-        size = storage.itemsize
+        self._room -= n_numbers * size
+        if self._room < 0:
+            msg = "it names the same numbers again and again"
+            raise ValueError(msg)
         strides = tuple(step * size for step in stride)
-        view = np.ndarray(tuple(shape), storage.dtype, storage.tobytes(), offset * size, strides)
+        view = np.ndarray(tuple(shape), storage.dtype, storage.data, offset * size, strides)
         return view.copy()
 
     def _array(self, *_: object) -> _Array:
@@ -273,13 +280,20 @@ def _ignore_state(_self: object, _state: object) -> None:
     return None
 
 
-def _plain(saved: Any) -> Any:  # noqa: ANN401
-    """Put the values of arrays in the place of their readers."""
+def _plain(saved: Any, known: dict[int, Any]) -> Any:  # noqa: ANN401
+    """Put the values of arrays in the place of their readers.
+
+    What is saved once and named often is converted once: a file of a kilobyte can name it 2**40 times.
+    """
+    if id(saved) in known:
+        return known[id(saved)]
+    plain = saved
     if isinstance(saved, _Array):
-        return saved.value
-    if isinstance(saved, dict):
-        return {key: _plain(value) for key, value in saved.items()}
-    if isinstance(saved, list | tuple):
+        plain = saved.value
+    elif isinstance(saved, dict):
+        plain = {key: _plain(value, known) for key, value in saved.items()}
+    elif isinstance(saved, list | tuple):
         convert: Callable[[Any], Any] = type(saved)
-        return convert(_plain(value) for value in saved)
-    return saved
+        plain = convert(_plain(value, known) for value in saved)
+    known[id(saved)] = plain
+    return plain
