@@ -25,6 +25,7 @@ from conceptome.core import (
 )
 from conceptome.data import gene_column, look_up, raw_counts, symbols
 from conceptome.encoders.cells import edits_by_cell, require_counts
+from conceptome.encoders.precision import Precision, uses_bfloat16
 from conceptome.encoders.scgpt_decoder import ScgptDecoder
 from conceptome.encoders.scgpt_files import CLS, ScgptModel, complete, read_scgpt, require_weights
 from conceptome.encoders.scgpt_network import Pooling, ScgptNetwork, ScgptSizes
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 Reads: TypeAlias = Literal["counts", "x"]
-Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 CHOICES = {"pooling": Pooling, "binning": Binning, "edit": Edit, "reads": Reads, "precision": Precision}
 
@@ -67,7 +67,8 @@ class ScgptOptions:
     gene_key: str | None = None
     """Column of var with gene symbols; found by itself when left out."""
     precision: Precision = "float32"
-    """Of the products when whole cells are embedded; edits are always float32."""
+    """Of the products when whole cells are embedded: auto takes bfloat16 where the hardware gains by it.
+    Edits are always float32, because bfloat16 rounds by more than one gene's effect."""
     seed: int = 0
     """Of the draws under binning="stochastic"."""
 
@@ -122,9 +123,6 @@ class ScgptEncoder:
         self.encoder_id = content_id({"encoder": self.name, **settings}, model.weights)
         self._pad_token = model.vocabulary.index(model.pad_token)
         self._network = ScgptNetwork.from_weights(model.sizes, complete(model))
-        self._embedding_network = (
-            self._network.bfloat16_products() if self.options.precision == "bfloat16" else self._network
-        )
         self._tokeniser = ScgptTokeniser(
             cls_token=model.vocabulary.index(CLS),
             cls_value=model.pad_value,
@@ -243,7 +241,10 @@ class ScgptEncoder:
         columns, tokens = self._columns(adata)
         values = self.expression(adata)[:, columns]
         result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
-        network = self._embedding_network.to(device)
+        network = self._network
+        if uses_bfloat16(self.options.precision, device):
+            network = network.bfloat16_products()
+        network = network.to(device)
         with tqdm(total=adata.n_obs, desc="embed", unit="cell", delay=2, leave=False, disable=None) as bar:
             for start in range(0, adata.n_obs, batch_size):
                 rows = slice(start, start + batch_size)

@@ -175,7 +175,7 @@ class ScgptNetwork(nn.Module):
     def bfloat16_products(self) -> ScgptNetwork:
         """Return a copy whose layers multiply in bfloat16, at about a hundredth of float32's precision."""
         network = ScgptNetwork.from_weights(
-            self.sizes, {name: tensor.numpy().copy() for name, tensor in self.state_dict().items()}
+            self.sizes, {name: tensor.cpu().numpy().copy() for name, tensor in self.state_dict().items()}
         )
         for layer in network.transformer_encoder.layers:
             for products in ("self_attn", "linear1", "linear2"):
