@@ -11,8 +11,8 @@ def test_what_was_asked_for_is_done():
 
 @pytest.mark.parametrize(("amx", "avx512"), [(False, False), (True, False), (False, True)])
 def test_auto_asks_the_processor(monkeypatch, amx, avx512):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
+    found = {"amx_bf16": amx, "avx512_bf16": avx512, "avx2": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
     assert uses_bfloat16("auto", "cpu") == (amx or avx512)
 
 
@@ -23,6 +23,5 @@ def test_auto_asks_the_gpu(monkeypatch):
 
 
 def test_a_version_of_pytorch_that_cannot_tell(monkeypatch):
-    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
-        monkeypatch.delattr(torch.cpu, name, raising=False)
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert not uses_bfloat16("auto", "cpu")

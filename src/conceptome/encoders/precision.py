@@ -6,9 +6,6 @@ from typing import Literal, TypeAlias
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "auto"]
 
-_CPU_CHECKS = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-"""PyTorch's own, not all of them in every version; there is no public question."""
-
 
 def uses_bfloat16(precision: Precision, device: str) -> bool:
     """Tell whether to embed with products in bfloat16.
@@ -32,5 +29,7 @@ def uses_bfloat16(precision: Precision, device: str) -> bool:
         return precision == "bfloat16"
     if device != "cpu":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    checks = (getattr(torch.cpu, name, None) for name in _CPU_CHECKS)
-    return any(bool(check()) for check in checks if check is not None)
+    if not hasattr(torch.cpu, "get_capabilities"):  # older versions of PyTorch cannot tell
+        return False
+    found = torch.cpu.get_capabilities()
+    return any(bool(found.get(name)) for name in ("amx_bf16", "avx512_bf16"))
