@@ -287,6 +287,25 @@ def test_refuses_weights_of_another_shape(shared, tmp_path):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"n_hidden": 10**12}, "the settings ask for (10, 1000000000000). The file is damaged."),
+        ({"n_layers": 2}, "'z_encoder.encoder.fc_layers.Layer 1.0.weight' is missing"),
+        ({"n_layers": 10**9}, "The settings of the scVI model say n_layers=1000000000, which no model has."),
+    ],
+)
+def test_refuses_sizes_that_the_weights_do_not_have(shared, tmp_path, sizes, message):
+    """Nothing of the size that the settings name is made before that."""
+    folder, _ = fixture_of(shared, "A")
+    saved = torch.load(folder / "model.pt", weights_only=False)
+    saved["attr_dict"]["init_params_"]["non_kwargs"] |= sizes
+    torch.save(saved, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError) as caught:
+        ScviEncoder.load(tmp_path)
+    assert message in str(caught.value)
+
+
 def test_refuses_missing_weights(shared, tmp_path):
     folder, _ = fixture_of(shared, "A")
     saved = torch.load(folder / "model.pt", weights_only=False)

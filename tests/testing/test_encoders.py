@@ -358,7 +358,7 @@ BROKEN = {
         "the editing methods change the caller's AnnData in X. Copy before",
     ),
     WritesEdits: ("edits_untouched", "embed_edits() changes the arrays of the edits. Copy before writing."),
-    DecodesTooFew: ("decoder", "decoder.expression() has shape (32, 3), expected cells x genes = (32, 758)."),
+    DecodesTooFew: ("decoder", "decoder.expression() has shape (16, 3), expected cells x genes = (16, 758)."),
     DecodesNan: ("decoder", "decoder.expression() returns NaN or infinite values."),
     DecodesTogether: ("decoder", "decoder.expression() of a cell depends on the other cells of the call."),
     NoDecoderMethod: ("decoder", "decoder lacks expression(embedding, cells), or genes as a pandas Index."),
@@ -369,7 +369,7 @@ BROKEN = {
     KnowsNothing: ("editable", "known() knows no gene of the cells, so nothing can be edited."),
     DenseExpression: (
         "expression",
-        "expression() returns ndarray (32, 758) of float32, expected a CSR ",
+        "expression() returns ndarray (16, 758) of float32, expected a CSR ",
     ),
     OtherUnits: ("expression", "cells made of expression() are embedded otherwise: it differs by "),
     KnowsAll: ("known", "known() is True for a gene named 'no-such-gene'. Look genes up by name."),

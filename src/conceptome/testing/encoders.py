@@ -41,7 +41,7 @@ def check_encoder(
     adata: AnnData,
     *,
     tolerance: float = 1e-5,
-    n_cells: int = 32,
+    n_cells: int = 16,
     device: str = "cpu",
     skip: Collection[str] = (),
     seed: int = 0,
