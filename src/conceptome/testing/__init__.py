@@ -1,4 +1,4 @@
-"""Contract tests that the author of an encoder can run, to see that it keeps what the protocol promises."""
+"""Contract tests for authors of encoders and dictionaries: what the protocols promise."""
 
 import lazy_loader
 

@@ -13,9 +13,9 @@ import pandas as pd
 from conceptome.core import Decoder, Embeddings
 from conceptome.testing.contents import changes, contents
 from conceptome.testing.encoder_trial import WHOLE, EncoderTrial
+from conceptome.testing.saving import missing_files
 
 METHODS = ("embed", "expression", "known", "embed_edits", "save")
-SAVED = ("config.json", "weights.safetensors")
 
 
 def has_members(trial: EncoderTrial) -> Iterator[str]:
@@ -143,9 +143,7 @@ def is_saved(trial: EncoderTrial) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "encoder"
         encoder.save(target)
-        missing = [name for name in SAVED if not (target / name).is_file()]
-        if missing:
-            yield f"save() does not write {' and '.join(missing)}."
+        yield from missing_files(target)
         again: Any = type(encoder).load(target)
         if again.encoder_id != encoder.encoder_id:
             yield f"loaded again it has the encoder_id {again.encoder_id}, expected {encoder.encoder_id}."
