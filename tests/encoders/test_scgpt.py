@@ -10,6 +10,7 @@ from anndata import AnnData
 from conceptome.core import CheckpointError, Edits, InputError
 from conceptome.encoders import ScgptEncoder, ScgptOptions, load, reencode_edits
 from conceptome.encoders.sequences import Sequences
+from conceptome.testing import ContractError, check_encoder
 
 KEY = "feature_name"
 
@@ -333,7 +334,7 @@ def test_long_cells_keep_their_highest_genes_and_nobody_refills(encoder, counts)
     sequences = sequences_of(chosen, counts)
     assert (sequences.lengths == 40).all()
     row = values[0]
-    highest = np.sort(np.argsort(-row, kind="stable")[:39])
+    highest = np.sort(np.lexsort((tokens, -row))[:39])
     np.testing.assert_array_equal(sequences.tokens[1:40], tokens[highest])
 
     from conceptome.encoders.cells import edits_by_cell
@@ -357,6 +358,23 @@ def test_a_cell_that_loses_its_last_gene_is_its_first_position(encoder, counts):
     with pytest.raises(InputError) as caught:
         chosen.embed(AnnData(X=np.zeros((1, 2), dtype=np.float32), var=adata.var))
     assert "express no gene that scGPT knows: 0" in str(caught.value) or "no raw counts" in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{}, {"pooling": "weighted", "layer": 2}, {"binning": "stochastic"}])
+def test_keeps_the_promises_of_an_encoder(encoder, counts, options):
+    check_encoder(with_options(encoder, **options), counts[:20].copy())
+
+
+@pytest.mark.parametrize(
+    ("options", "promise"),
+    [({"edit": "binned"}, "edits"), ({"max_length": 60}, "edits")],
+)
+def test_alternatives_that_break_a_promise_on_purpose(encoder, counts, options, promise):
+    """An edit that leaves the other bins, or the other genes kept, is not the edited cell embedded anew."""
+    with pytest.raises(ContractError) as caught:
+        check_encoder(with_options(encoder, **options), counts[:20].copy())
+    assert str(caught.value).count("\n- ") == 1
+    assert f"- {promise}: " in str(caught.value)
 
 
 def test_an_empty_cell_is_named(encoder, counts):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
 from conceptome.core import Edits, Encoder, row_batches
@@ -26,7 +26,7 @@ def reencode_edits(
     encoder
         Its ``embed`` must read what its ``expression`` returns, such as raw counts.
     cells
-        Cells that are edited.
+        Cells that are edited; an edited cell keeps its id, which may stand for many then.
     edits
         New values; they must be values that ``embed`` accepts, so whole numbers where it reads raw counts.
     batch_size
@@ -48,7 +48,8 @@ def reencode_edits(
         changes = slice(bounds[0], bounds[-1])
         edited = expression[rows].tolil()
         edited[np.repeat(np.arange(len(rows)), np.diff(bounds)), edits.genes[changes]] = edits.values[changes]
-        obs = cells.obs.iloc[rows].set_axis(pd.RangeIndex(len(rows)).astype(str))
-        part = AnnData(X=edited.tocsr(), obs=obs, var=cells.var)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Observation names are not unique")
+            part = AnnData(X=edited.tocsr(), obs=cells.obs.iloc[rows], var=cells.var)
         result[batch] = encoder.embed(part, batch_size=batch_size, device=device).values
     return result

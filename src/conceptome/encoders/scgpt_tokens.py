@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int, UInt64
+from jaxtyping import Bool, Float, Int, UInt64
 
 from conceptome.core import Csr, InputError, Names
 from conceptome.data.wording import some
@@ -26,8 +26,8 @@ N_EDGES = 50
 class ScgptTokeniser:
     """Turns cells into sequences: ``<cls>``, then the expressed genes in the order of the columns.
 
-    Of more than ``max_length - 1`` expressed genes the highest are kept, ties by column. (The original draws
-    them at random.)
+    Of more than ``max_length - 1`` expressed genes the highest are kept, ties by token, so that the order of
+    the columns does not matter. (The original draws them at random.)
     """
 
     cls_token: int
@@ -66,7 +66,7 @@ class ScgptTokeniser:
         rows = []
         for cell, (columns, row) in enumerate(_rows(values)):
             bins = self._bins(row, row, tokens[columns], names[cell])
-            kept = self._highest(row)
+            kept = self._highest(row, tokens[columns])
             rows.append((tokens[columns[kept]], bins[kept]))
         return self._with_cls(rows)
 
@@ -95,22 +95,24 @@ class ScgptTokeniser:
         One sequence per edit.
         """
         before = list(_rows(part.values))
-        kept = [columns[self._highest(row)] for columns, row in before]
+        kept = [columns[self._highest(row, tokens[columns])] for columns, row in before]
         rows = []
         for number, (columns, row) in enumerate(_rows(part.edited())):
             cell = part.cell[number]
             edited = np.isin(columns, part.genes[part.indptr[number] : part.indptr[number + 1]])
             stays = np.isin(columns, kept[cell])
-            stays[edited] = self._highest(row)[edited]
+            stays[edited] = self._highest(row, tokens[columns])[edited]
             unedited = before[cell][1]
             among = unedited if edit == "binned" and len(unedited) else row
             bins = self._bins(row, among, tokens[columns], names[cell])
             rows.append((tokens[columns[stays]], bins[stays]))
         return self._with_cls(rows)
 
-    def _highest(self, row: Float[np.ndarray, " genes"]) -> np.ndarray:
+    def _highest(
+        self, row: Float[np.ndarray, " genes"], tokens: Int[np.ndarray, " genes"]
+    ) -> Bool[np.ndarray, " genes"]:
         chosen = np.zeros(len(row), dtype=bool)
-        chosen[np.argsort(-row, kind="stable")[: self.max_length - 1]] = True
+        chosen[np.lexsort((tokens, -row))[: self.max_length - 1]] = True
         return chosen
 
     def _bins(
