@@ -91,7 +91,8 @@ class ScviDecoder:
 
         Returns
         -------
-        Expected counts before zero inflation, float64, in the model's genes.
+        Expected counts before zero inflation, dense float64, in the model's genes; decode large data a part
+        at a time.
 
         Raises
         ------
