@@ -1,5 +1,6 @@
 """Small cells and small scVI networks with random weights, for arithmetic that needs no training."""
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +8,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from conceptome.core import Edits
+from conceptome.encoders import GeneformerEncoder
 from conceptome.encoders.scvi import ScviEncoder
 from conceptome.encoders.scvi_architecture import ScviArchitecture
 from conceptome.encoders.scvi_covariates import Covariate
@@ -115,3 +117,16 @@ def folder_of(tmp_path):
         return tmp_path / "saved"
 
     return save
+
+
+@pytest.fixture(scope="session")
+def geneformers(shared):
+    """The published formats of Geneformer, tiny, by version."""
+    folder = shared / "fixtures" / "geneformer_tiny"
+    return {version: GeneformerEncoder.load(folder / f"Geneformer-V{version}-tiny") for version in (1, 2)}
+
+
+@pytest.fixture(scope="session")
+def geneformer_cells(shared):
+    """Twenty real cells with Ensembl ids: aliases, a version, unknown genes, six longer than V1's input."""
+    return ad.read_h5ad(shared / "fixtures" / "geneformer_tiny" / "input.h5ad")

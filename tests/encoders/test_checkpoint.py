@@ -1,4 +1,6 @@
+import json
 import pickle
+import tracemalloc
 import zipfile
 from collections import OrderedDict, defaultdict
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from conceptome.core import CheckpointError
-from conceptome.encoders.checkpoint import read_torch_zip
+from conceptome.encoders.checkpoint import LARGEST_DICTIONARY, read_dictionary, read_torch_zip
 
 
 def saved(obj, path):
@@ -171,3 +173,114 @@ def test_refuses_a_path_that_is_not_there(tmp_path):
         read_torch_zip(tmp_path / "model.pt")
     message = f"There is no file {tmp_path / 'model.pt'}. Give the file or folder that was saved."
     assert str(caught.value) == message
+
+
+def pickled(obj, path, protocol=None):
+    path.write_bytes(pickle.dumps(obj, protocol=protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("kind", [dict, OrderedDict, lambda items: defaultdict(float, items)])
+def test_reads_dictionaries_of_plain_values(tmp_path, protocol, kind):
+    table = {"a": 1, "b": 2.5, "c": "text", "d": np.int16(7), "e": np.float64(0.1), "f": np.float32(0.5)}
+    found = read_dictionary(pickled(kind(table), tmp_path / "table.pkl", protocol))
+    assert found == {"a": 1, "b": 2.5, "c": "text", "d": 7, "e": 0.1, "f": 0.5}
+    assert [type(value) for value in found.values()] == [int, float, str, int, float, float]
+
+
+def test_reads_dictionaries_of_older_numpy(tmp_path):
+    content = pickle.dumps({"a": np.float64(2.5)}, protocol=2).replace(b"numpy._core", b"numpy.core")
+    assert b"numpy.core.multiarray" in content
+    (tmp_path / "table.pkl").write_bytes(content)
+    assert read_dictionary(tmp_path / "table.pkl") == {"a": 2.5}
+
+
+def test_reads_dictionaries_in_json(tmp_path):
+    table = {"a": 1, "b": 2.5, "c": "text"}
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    assert read_dictionary(tmp_path / "table.json") == table
+
+
+@pytest.mark.parametrize("call", [eval, Path.touch, torch.load, np.load], ids=lambda call: call.__name__)
+def test_refuses_dictionaries_with_programs_and_does_not_run_them(tmp_path, call):
+    mark = tmp_path / "mark"
+    path = pickled({"a": 1, "b": RunsOnLoad(mark, call)}, tmp_path / "table.pkl")
+    with pytest.raises(CheckpointError, match=r"could run code\. Nothing was run"):
+        read_dictionary(path)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"cos\nsystem\n(Vtouch {mark}\ntR.",
+        b"cnumpy\nload\n(V{mark}\ntR.",
+        b"cnumpy.core.multiarray\nscalar.__globals__\n.",
+        b"ccollections\ndefaultdict.__init__\n.",
+        b"cbuiltins\ngetattr\n(cbuiltins\nint\nV__class__\ntR.",
+        b"(Vtouch {mark}\nios\nsystem\n.",
+        b"\x80\x02\x82\x01.",  # the extension registry
+        b"Pname\n.",  # a persistent id
+    ],
+)
+def test_no_handwritten_dictionary_reaches_anything(tmp_path, program):
+    mark = tmp_path / "mark"
+    (tmp_path / "table.pkl").write_bytes(program.replace(b"{mark}", str(mark).encode()))
+    with pytest.raises(CheckpointError):
+        read_dictionary(tmp_path / "table.pkl")
+    assert not mark.exists()
+
+
+def test_one_dictionary_cannot_change_the_reader_for_the_next(tmp_path):
+    # BUILD with attributes: tries to give numpy's scalar other defaults
+    (tmp_path / "table.pkl").write_bytes(
+        b"\x80\x02cnumpy.core.multiarray\nscalar\nN}X\x05\x00\x00\x00poisonK\x01s\x86b."
+    )
+    with pytest.raises(CheckpointError):
+        read_dictionary(tmp_path / "table.pkl")
+    assert read_dictionary(pickled({"a": np.float64(1.5)}, tmp_path / "good.pkl")) == {"a": 1.5}
+
+
+def test_a_few_bytes_ask_for_no_memory(tmp_path):
+    (tmp_path / "table.pkl").write_bytes(b"\x80\x02}r\xff\xff\xff\x3f.")  # puts into place 2**30 of the memo
+    tracemalloc.start()
+    assert read_dictionary(tmp_path / "table.pkl") == {}
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+OTHER_THINGS = [
+    ([1, 2], "holds list, expected a dictionary"),
+    ({"a": [1]}, "maps str to list, expected a dictionary from names to numbers or texts"),
+    ({"a": True}, "maps str to bool, expected"),
+    ({"a": None}, "maps str to NoneType, expected"),
+]
+
+
+@pytest.mark.parametrize(("table", "what"), [*OTHER_THINGS, ({1: 2}, "maps int to int, expected")])
+def test_refuses_pickles_of_other_things(tmp_path, table, what):
+    with pytest.raises(CheckpointError, match=what):
+        read_dictionary(pickled(table, tmp_path / "table.pkl"))
+
+
+@pytest.mark.parametrize(("table", "what"), OTHER_THINGS)
+def test_refuses_json_of_other_things(tmp_path, table, what):
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    with pytest.raises(CheckpointError, match=what):
+        read_dictionary(tmp_path / "table.json")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", b"{", b"[" * 100_000])
+def test_refuses_damaged_dictionaries(tmp_path, content):
+    for name in ("table.pkl", "table.json"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match="It is damaged, cut short, or neither a pickle nor JSON"):
+            read_dictionary(tmp_path / name)
+
+
+def test_refuses_dictionaries_of_absurd_size(tmp_path):
+    with (tmp_path / "table.pkl").open("wb") as file:
+        file.truncate(LARGEST_DICTIONARY + 1)
+    with pytest.raises(CheckpointError, match=r"has 67,108,865 bytes, expected at most 67,108,864\."):
+        read_dictionary(tmp_path / "table.pkl")

@@ -202,9 +202,8 @@ def _require_weights(
         raise CheckpointError(msg)
     for name, shape in found.items():
         if shape != allowed[name]:
-            msg = (
-                f"{file}: {name!r} has shape {shape}, but {CONFIG} asks for {allowed[name]}. They do not fit."
-            )
+            asked = f"{CONFIG} asks for {allowed[name]}"
+            msg = f"{file}: {name!r} has shape {shape}, but {asked}. Take files that were published together."
             raise CheckpointError(msg)
 
 
@@ -217,8 +216,7 @@ def _own(
         again[POSITIONS] = np.arange(found[POSITIONS].shape[1])[None]
     for name, array in again.items():
         if not np.array_equal(found[name], array):
-            msg = (
-                f"{file}: {name!r} is not what Geneformer has there. The file is damaged or another model's."
-            )
+            damaged = "The file is damaged or another model's"
+            msg = f"{file}: {name!r} is not what it is in Geneformer. {damaged}."
             raise CheckpointError(msg)
     return {name: found[name].astype(np.float32) for name in expected}
