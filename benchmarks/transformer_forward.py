@@ -1,9 +1,8 @@
 """Time embedding by our scGPT module against ``torch.nn.TransformerEncoder`` of the same size.
 
-Run ``python benchmarks/transformer_forward.py``. Both have random weights, the same cells of `--tokens` tokens
-and the same threads; the peer runs in float32 without gradients (its fast path), then reads position 0. The
-two take turns, and the ratio is that of the medians. Weights being random, this measures speed; that our module
-is right is for the tests to show.
+Run ``python benchmarks/transformer_forward.py``. Both have the same random weights, the same cells of
+`--tokens` tokens and the same threads; the peer runs in float32 without gradients (its fast path), then reads
+position 0. The two take turns, and the ratio is that of the medians.
 """
 
 from __future__ import annotations

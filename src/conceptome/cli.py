@@ -15,6 +15,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import conceptome
 from conceptome.core.errors import ConceptomeError
 
+EMBED_SETTINGS = ("out", "encoder", "encoder_options", "gene_table", "batch_key", "layer", "seed", "device")
+
 EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 130
 
 
@@ -90,7 +92,7 @@ def _add_run(verbs: Any) -> None:  # noqa: ANN401
 def _add_embed(verbs: Any) -> None:  # noqa: ANN401
     text = "do only the first stage of a run: embed the cells; conceptome run goes on from there"
     parser = verbs.add_parser("embed", help=text, description=text.capitalize() + ".")
-    _add_settings(parser, ["out", "encoder", "encoder_options", "batch_key", "layer", "seed", "device"])
+    _add_settings(parser, list(EMBED_SETTINGS))
     parser.set_defaults(command=_run, until="embed")
 
 

@@ -4,6 +4,7 @@ from .counts import count_chunks, counts_source, library_size, raw_counts
 from .download import Download, RemoteFile
 from .embedded import demo
 from .fetching import cache_folder, describe_downloads, describe_fetched, fetch, fetch_files
+from .gene_table import translate_genes
 from .genes import ensembl_ids, gene_column, gene_naming, strip_version, symbols, symbols_or_names
 from .reading import read
 from .registry import available
@@ -36,5 +37,6 @@ __all__ = [
     "strip_version",
     "symbols",
     "symbols_or_names",
+    "translate_genes",
     "validate",
 ]

@@ -180,11 +180,12 @@ def _names_as(naming: GeneNaming, adata: AnnData, columns: tuple[str, ...]) -> N
         if column not in by_lower:
             continue
         names = adata.var[by_lower[column]]
-        if gene_naming(names.dropna()) == naming:
+        if gene_naming(name for name in names.dropna() if name) == naming:
             return _as_text(names)
     wanted = "gene symbols" if naming == "symbol" else "Ensembl ids"
     msg = (
         f"Genes are named {some(adata.var_names, shown=2)}, and no column of var holds {wanted} (looked for "
-        f"{', '.join(columns)}; var has {some(adata.var.columns)}). Put them into adata.var[{columns[0]!r}]."
+        f"{', '.join(columns)}; var has {some(adata.var.columns)}). Put them into adata.var[{columns[0]!r}]; "
+        "cm.data.translate_genes (--gene-table) finds them by a table."
     )
     raise InputError(msg)

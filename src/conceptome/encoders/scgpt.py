@@ -318,7 +318,8 @@ class ScgptEncoder:
 
     def _position(self, adata: AnnData) -> Int[np.ndarray, " genes"]:
         key = self.options.gene_key
-        return look_up(self.genes, symbols(adata) if key is None else gene_column(adata, key))
+        names = symbols(adata) if key is None else gene_column(adata, key)
+        return look_up(self.genes, names)
 
     def _settings(self) -> dict[str, object]:
         model = self.model

@@ -38,6 +38,9 @@ class RunConfig:
     (precomputed), a plug-in."""
     encoder_options: tuple[str, ...] = ()
     """Options of the encoder as NAME=VALUE, such as layer=6 or pooling=average."""
+    gene_table: str | None = None
+    """Table of symbols and Ensembl ids, for data that hold only one of them: a .csv, .tsv or .txt, or hgnc
+    (after: conceptome data fetch hgnc)."""
     gene_sets: tuple[str, ...] = ("immune-starter",)
     """GMT files, or names of shipped collections, to name concepts with."""
     label_key: tuple[str, ...] = ()

@@ -56,7 +56,11 @@ class Run:
     @cached_property
     def source(self) -> AnnData:
         """The input; the matrix of a file stays on disk."""
-        return data.demo() if self.config.data == DEMO else data.read(self.config.data, backed=True)
+        source = data.demo() if self.config.data == DEMO else data.read(self.config.data, backed=True)
+        if self.config.gene_table:
+            names = data.translate_genes(source, self.config.gene_table)
+            source.var = source.var.assign(**{str(names.name): names})
+        return source
 
     @cached_property
     def report(self) -> DataReport:
@@ -129,6 +133,13 @@ class Run:
         return content_id(
             {"gene_sets": [[s.collection, *zip(s.terms, s.members, strict=True)] for s in self.gene_sets]}
         )
+
+    @cached_property
+    def gene_names_digest(self) -> str:
+        """Content hash of the names that a gene table gives; empty without one."""
+        if not self.config.gene_table:
+            return ""
+        return content_id({"names": data.translate_genes(self.source, self.config.gene_table).tolist()})
 
     @cached_property
     def symbols(self) -> pd.Index[str]:

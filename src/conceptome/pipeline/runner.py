@@ -129,6 +129,8 @@ def _digest(stage: Stage, work: Run, done: dict[str, str]) -> str:
         inputs["gene_sets"] = work.gene_sets_digest
     if "encoder" in inputs:
         inputs["model"] = work.model_digest
+    if "gene_table" in inputs:
+        inputs["gene_table"] = work.gene_names_digest
     parts = {
         "stage": stage.name,
         "version": conceptome.__version__,

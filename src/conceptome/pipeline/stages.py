@@ -338,7 +338,7 @@ STAGES = (
     Stage(
         "embed",
         (),
-        ("encoder", "encoder_options", "batch_key", "layer", "seed", "device"),
+        ("encoder", "encoder_options", "gene_table", "batch_key", "layer", "seed", "device"),
         embed,
         resumable=True,
     ),
@@ -349,7 +349,7 @@ STAGES = (
     Stage(
         "enrich",
         ("attribute", "compare"),
-        ("gene_sets", "rank_by", "min_size", "max_size", "n_permutations", "seed"),
+        ("gene_sets", "gene_table", "rank_by", "min_size", "max_size", "n_permutations", "seed"),
         enrich,
     ),
     Stage("evaluate", ("train",), ("label_key", "donor_key", "seed"), evaluate),
