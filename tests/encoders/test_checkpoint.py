@@ -196,6 +196,13 @@ def test_reads_dictionaries_of_older_numpy(tmp_path):
     assert read_dictionary(tmp_path / "table.pkl") == {"a": 2.5}
 
 
+def test_leaves_out_the_gaps_of_a_table(tmp_path):
+    table = {"a": 1, "b": None, None: 2, float("nan"): 3, "c": float("nan")}
+    found = read_dictionary(pickled(table, tmp_path / "table.pkl"))
+    assert list(found) == ["a", "c"]
+    assert np.isnan(found["c"])
+
+
 def test_reads_dictionaries_in_json(tmp_path):
     table = {"a": 1, "b": 2.5, "c": "text"}
     (tmp_path / "table.json").write_text(json.dumps(table))
@@ -254,7 +261,7 @@ OTHER_THINGS = [
     ([1, 2], "holds list, expected a dictionary"),
     ({"a": [1]}, "maps str to list, expected a dictionary from names to numbers or texts"),
     ({"a": True}, "maps str to bool, expected"),
-    ({"a": None}, "maps str to NoneType, expected"),
+    ({"a": {"b": 1}}, "maps str to dict, expected"),
 ]
 
 

@@ -58,6 +58,12 @@ def test_mapping_and_symbols_may_be_missing(model):
     assert (found.mapping, found.symbols, found.special) == (None, None, None)
 
 
+def test_an_id_may_map_to_nothing(model):
+    gaps = {IDS[1]: float("nan"), IDS[2]: None, float("nan"): IDS[3], None: IDS[4]}
+    put(model, ensembl_mapping_dict={IDS[0]: IDS[0], **gaps})
+    assert find(model).mapping == {IDS[0]: IDS[0]}
+
+
 def test_the_nearer_ones_win(model):
     put(model / "..", gene_median_dictionary=dict.fromkeys(IDS, 9.0))
     put(model)
@@ -129,7 +135,6 @@ def test_no_medians(model):
         ({"gene_median_dictionary": {**MEDIANS, IDS[0]: 0.0}}, f"the medians of {IDS[0]} are not above 0"),
         ({"gene_median_dictionary": {**MEDIANS, IDS[0]: float("nan")}}, f"the medians of {IDS[0]} are not"),
         ({"gene_median_dictionary": {"ENSG00000000099": 1.0}}, "no gene has both a token and a median"),
-        ({"ensembl_mapping_dict": {IDS[0]: 5}}, f"should hold str only, but not so for {IDS[0]}"),
     ],
 )
 def test_dictionaries_that_do_not_fit(model, tables, what):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -84,7 +85,8 @@ def read_dictionary(path: Path) -> dict[str, int | float | str]:
 
     Returns
     -------
-    The dictionary; numpy's scalars become numbers of Python.
+    The dictionary; numpy's scalars become numbers of Python. Entries without a name (None or NaN) or a value
+    (None), as tables with gaps leave them, are left out.
 
     Raises
     ------
@@ -108,12 +110,17 @@ def read_dictionary(path: Path) -> dict[str, int | float | str]:
     if not isinstance(read, dict):
         msg = f"{path} holds {type(read).__name__}, expected a dictionary."
         raise CheckpointError(msg)
-    for key, value in read.items():
+    table = {key: value for key, value in read.items() if not _is_gap(key) and value is not None}
+    for key, value in table.items():
         if type(key) is not str or type(value) not in (int, float, str):
             found = f"{type(key).__name__} to {type(value).__name__}"
             msg = f"{path} maps {found}, expected a dictionary from names to numbers or texts."
             raise CheckpointError(msg)
-    return read
+    return table
+
+
+def _is_gap(name: object) -> bool:
+    return name is None or (isinstance(name, float) and math.isnan(name))
 
 
 class _Array:

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from conceptome.encoders.geneformer_network import GeneformerNetwork, Pooling, e
 from conceptome.encoders.geneformer_states import GeneformerStates
 from conceptome.encoders.geneformer_tokens import Edit, GeneformerTokeniser
 from conceptome.encoders.geneformer_vocabulary import GeneformerVocabulary
+from conceptome.encoders.precision import Precision, uses_bfloat16
 from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences
 from conceptome.encoders.storage import (
     CONFIG,
@@ -35,8 +36,6 @@ from conceptome.encoders.storage import (
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 CHOICES = {"pooling": Literal["auto", Pooling], "edit": Edit, "precision": Precision}
 PAD = 0
@@ -63,7 +62,8 @@ class GeneformerOptions:
     gene_key: str | None = None
     """Column of var with Ensembl ids; found by itself when left out."""
     precision: Precision = "float32"
-    """Of the products when whole cells are embedded; edits are always float32."""
+    """Of the products when whole cells are embedded: auto takes bfloat16 where the hardware gains by it.
+    Edits are always float32, because bfloat16 rounds by more than one gene's effect."""
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -219,11 +219,12 @@ class GeneformerEncoder:
         counts = self.expression(adata)[:, columns]
         result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
         step = -(-batch_size // BLOCK_ROWS) * BLOCK_ROWS
+        bfloat16 = uses_bfloat16(self.options.precision, device)
         with tqdm(total=adata.n_obs, desc="embed", unit="cell", delay=2, leave=False, disable=None) as bar:
             for start in range(0, adata.n_obs, step):
                 rows = slice(start, start + step)
                 sequences = self._tokeniser.cells(counts[rows], genes, adata.obs_names[rows])
-                result[rows] = self._run(sequences, device, precision=self.options.precision)
+                result[rows] = self._run(sequences, device, bfloat16=bfloat16)
                 bar.update(len(sequences))
         return Embeddings(result, adata.obs_names, self.encoder_id, self.name)
 
@@ -260,7 +261,7 @@ class GeneformerEncoder:
             names = cells.obs_names[part.cells]
             require_counts(part, names)
             sequences = self._tokeniser.edits(part, genes, names, edit=self.options.edit)
-            result[part.positions] = self._run(sequences, device, precision="float32")
+            result[part.positions] = self._run(sequences, device)
         return result
 
     def states(self, adata: AnnData, *, device: str = "cpu") -> GeneformerStates:
@@ -285,13 +286,13 @@ class GeneformerEncoder:
         return GeneformerStates(self._network.to(device), self.tokenise(adata), self.model)
 
     def _run(
-        self, sequences: Sequences, device: str, *, precision: Precision
+        self, sequences: Sequences, device: str, *, bfloat16: bool = False
     ) -> Float[np.ndarray, "sequences d_embed"]:
         network = self._network.to(device)
         special = self.model.vocabulary.special is not None
 
         def embed(tokens: torch.Tensor, _: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-            with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+            with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=bfloat16):
                 hidden = next(islice(network.states(tokens, real), self._layer, None))
             return pool(hidden.float(), real, pooling=self._pooling, special=special)
 

@@ -35,7 +35,8 @@ def find_vocabulary(folder: Path, *, n_tokens: int) -> GeneformerVocabulary:
 
     Returns
     -------
-    The dictionaries of one folder whose names end alike; without a mapping every id stands for itself.
+    The dictionaries of one folder whose names end alike; without a mapping every id stands for itself. As in
+    the original, an id that is mapped to no id (None, NaN) is not read.
 
     Raises
     ------
@@ -127,6 +128,8 @@ def _beside(file: Path, name: str, kind: type[T]) -> dict[str, T] | None:
 
 
 def _of_kind(file: Path, table: dict[str, Any], kind: type[T]) -> dict[str, T]:
+    if kind is str:  # an id that maps to nothing
+        return {key: value for key, value in table.items() if isinstance(value, str)}
     allowed = (int, float) if kind is float else kind
     wrong = [key for key, value in table.items() if not isinstance(value, allowed)]
     if wrong:

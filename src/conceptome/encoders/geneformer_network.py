@@ -132,7 +132,7 @@ def pool(
     weight = real.to(hidden.dtype)
     if special:
         n_real = real.sum(dim=1)
-        weight[torch.arange(len(weight)), n_real - 1] = 0.0
+        weight[torch.arange(len(weight), device=weight.device), n_real - 1] = 0.0
         weight[:, 0] = (n_real == 2).to(hidden.dtype)
     return (weight[..., None] * hidden).sum(dim=1) / weight.sum(dim=1, keepdim=True)
 
