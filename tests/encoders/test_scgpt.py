@@ -9,7 +9,6 @@ from anndata import AnnData
 
 from conceptome.core import CheckpointError, Edits, InputError
 from conceptome.encoders import ScgptEncoder, ScgptOptions, load, reencode_edits
-from conceptome.encoders.sequences import Sequences
 from conceptome.testing import ContractError, check_encoder
 
 KEY = "feature_name"
@@ -451,10 +450,3 @@ def test_options_are_checked():
 def test_a_column_that_is_not_there(encoder, counts):
     with pytest.raises(InputError, match="var has no column 'feature_names'"):
         with_options(encoder, gene_key="feature_names").embed(counts)
-
-
-def test_sequences_pad_on_the_right():
-    sequences = Sequences(np.array([0, 2, 3]), np.array([5, 6, 7]), np.array([1.0, 2.0, 3.0]))
-    tokens, values = sequences.padded(np.array([1, 0]), 3, pad_token=9, pad_value=-2.0)
-    assert tokens.tolist() == [[7, 9, 9], [5, 6, 9]]
-    assert values.tolist() == [[3.0, -2.0, -2.0], [1.0, 2.0, -2.0]]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -65,7 +66,8 @@ def map_sequences(
 
     A matrix product rounds differently for different numbers of rows. Sequences are therefore padded to a
     multiple of `LENGTH_STEP` and grouped into blocks whose number of rows depends on that length alone; the
-    last block repeats a sequence. What a sequence becomes does not depend on its company.
+    last block repeats a sequence. What a sequence becomes does not depend on its company, nor on the number
+    of threads.
 
     Parameters
     ----------
@@ -86,23 +88,61 @@ def map_sequences(
     -------
     ``(n_sequences, d_embed)``, float32.
     """
-    result = np.empty((len(sequences), d_embed), dtype=np.float32)
     padded = -(-sequences.lengths // LENGTH_STEP) * LENGTH_STEP
     if longest is not None:
         padded = np.minimum(padded, np.maximum(longest, sequences.lengths))
-    block_tokens = BLOCK_TOKENS["cpu" if device == "cpu" else "cuda"]
-    for length in np.unique(padded):
+
+    def embed(block: _Block) -> Float[np.ndarray, "rows d_embed"]:
+        tokens, values = sequences.padded(block.rows, block.length, pad_token=pad_token, pad_value=pad_value)
+        real = np.arange(block.length) < sequences.lengths[block.rows][:, None]
+        with torch.inference_mode():
+            embedded = network(*(torch.from_numpy(array).to(device) for array in (tokens, values, real)))
+            return np.asarray(embedded.float().cpu().numpy())
+
+    result = np.empty((len(sequences), d_embed), dtype=np.float32)
+    blocks = list(_blocks(padded, BLOCK_TOKENS["cpu" if device == "cpu" else "cuda"]))
+    for block, embedded in zip(blocks, _run(embed, blocks, device), strict=True):
+        result[block.rows[: block.n_real]] = embedded[: block.n_real]
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Sequences that go through the network together."""
+
+    rows: Int[np.ndarray, " rows"]
+    n_real: int
+    """Rows before the repetitions of the last one."""
+    length: int
+
+
+def _blocks(padded: Int[np.ndarray, " sequences"], block_tokens: int) -> Iterator[_Block]:
+    for length in np.unique(padded).tolist():
         rows = np.flatnonzero(padded == length)
-        n_rows = max(1, block_tokens // int(length))
+        n_rows = max(1, block_tokens // length)
         for start in range(0, len(rows), n_rows):
             block = rows[start : start + n_rows]
-            full = np.concatenate([block, np.repeat(block[-1:], n_rows - len(block))])
-            tokens, values = sequences.padded(full, int(length), pad_token=pad_token, pad_value=pad_value)
-            real = np.arange(length) < sequences.lengths[full][:, None]
-            with torch.inference_mode():
-                embedded = network(*(torch.from_numpy(array).to(device) for array in (tokens, values, real)))
-            result[block] = embedded[: len(block)].float().cpu().numpy()
-    return result
+            repeated = np.repeat(block[-1:], n_rows - len(block))
+            yield _Block(np.concatenate([block, repeated]), len(block), length)
+
+
+def _run(
+    embed: Callable[[_Block], np.ndarray], blocks: Sequence[_Block], device: str
+) -> Iterator[Float[np.ndarray, "rows d_embed"]]:
+    """Embed blocks in order.
+
+    On a CPU each block has one thread: a product that threads share rounds by where their shares meet.
+    """
+    if device != "cpu":
+        yield from map(embed, blocks)
+        return
+    n_threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(embed, blocks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(n_threads)  # what a worker sets is also the default of later threads
 
 
 def hidden_state(layer: int, n_layers: int) -> int:
