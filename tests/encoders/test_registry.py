@@ -11,6 +11,8 @@ from conceptome.encoders import LinearEncoder, LinearOptions, PrecomputedEncoder
 
 def test_exports_what_is_documented():
     assert set(encoders.__all__) == {
+        "GeneformerEncoder",
+        "GeneformerOptions",
         "LinearEncoder",
         "LinearOptions",
         "PrecomputedEncoder",
