@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from conceptome.core import InputError
-from conceptome.data import ensembl_ids, gene_naming, read, strip_version, symbols
+from conceptome.data import ensembl_ids, gene_column, gene_naming, read, strip_version, symbols
 
 IDS = ["ENSG00000167286.12", "ENSG00000198851", "ENSG00000153563.16"]
 SYMBOLS = ["CD3D", "CD3E", "CD8A"]
@@ -88,7 +88,7 @@ def test_without_a_column_the_message_says_where_was_looked():
     assert str(caught.value) == (
         "Genes are named CD3D, CD3E and 1 more, and no column of var holds Ensembl ids (looked for "
         "ensembl_id, gene_ids, gene_id, ensembl, ensembl_ids, feature_id; var has chromosome). "
-        "Put them into adata.var['ensembl_id']."
+        "Put them into adata.var['ensembl_id']; cm.data.translate_genes (--gene-table) finds them by a table."
     )
 
 
@@ -97,3 +97,16 @@ def test_real_ids_follow_the_genes(shared):
     reversed_ids = ensembl_ids(adata[:, ::-1])
     assert list(reversed_ids) == list(ensembl_ids(adata))[::-1]
     assert ensembl_ids(adata)[adata.var_names.get_loc("CD79A")] == "ENSG00000105369"
+
+
+def test_ids_may_keep_their_version():
+    assert list(ensembl_ids(cells(IDS), keep_version=True)) == IDS
+    assert list(ensembl_ids(cells(SYMBOLS, gene_ids=IDS), keep_version=True)) == IDS
+
+
+def test_names_from_a_named_column():
+    adata = cells(SYMBOLS, other=["a", None, 3])
+    assert list(gene_column(adata, "other")) == ["a", "", "3"]
+    with pytest.raises(InputError) as caught:
+        gene_column(adata, "othr")
+    assert str(caught.value) == "var has no column 'othr'; it has other. Did you mean 'other'?"
