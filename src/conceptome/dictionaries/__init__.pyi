@@ -2,9 +2,9 @@ from .affine import AffineDictionary, Weights
 from .baselines import NeuronDictionary, PcaDictionary
 from .fidelity import explained_variance
 from .heldout import HeldoutSplit
-from .options import TopK
+from .options import TrainingOptions
 from .storage import load
-from .topk import TopKDictionary
+from .topk import TopK, TopKDictionary
 from .training import train
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "PcaDictionary",
     "TopK",
     "TopKDictionary",
+    "TrainingOptions",
     "Weights",
     "explained_variance",
     "load",

@@ -1,14 +1,35 @@
-"""The TopK autoencoder as a torch module."""
+"""The autoencoder that all families train and the activation rules in which they differ, in torch."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
 
-class TopKAutoencoder(nn.Module):
-    """p = W_enc (x - b_dec) + b_enc; a = TopK_k(ReLU(p)); x_hat = D^T a + b_dec.
+class Outcome(NamedTuple):
+    """What an autoencoder makes of cells."""
+
+    x_hat: Tensor
+    """Reconstructions, ``(n_cells, d_embed)``."""
+    activations: Tensor
+    """``(n_cells, n_concepts)``."""
+    pre: Tensor
+    """Pre-activations, ``(n_cells, n_concepts)``."""
+
+
+class Rule(nn.Module):
+    """From pre-activations to activations; this one is ReLU. Families override what they do otherwise."""
+
+    def forward(self, pre: Tensor) -> Tensor:
+        """Turn pre-activations into activations."""
+        return pre.relu()
+
+
+class Autoencoder(nn.Module):
+    """p = W_enc (x - b_dec) + b_enc; a = rule(p); x_hat = D^T a + b_dec.
 
     Parameters
     ----------
@@ -16,23 +37,27 @@ class TopKAutoencoder(nn.Module):
         Initial decoder directions ``(n_concepts, d_embed)``; normalised, and copied into the encoder.
     b_dec
         Initial bias of the decoder, ``(d_embed,)``.
-    k
-        Active concepts per cell.
+    rule
+        The activation rule.
     """
 
-    def __init__(self, directions: Tensor, b_dec: Tensor, k: int) -> None:
+    def __init__(self, directions: Tensor, b_dec: Tensor, rule: Rule) -> None:
         super().__init__()
         self.directions = nn.Parameter(normalize(directions, dim=1))
         self.w_enc = nn.Parameter(self.directions.detach().clone())
         self.b_enc = nn.Parameter(directions.new_zeros(len(directions)))
         self.b_dec = nn.Parameter(b_dec.clone())
-        self.k = k
+        self.rule = rule.to(directions.device)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return reconstructions, activations and pre-activations."""
-        pre = linear(x - self.b_dec, self.w_enc, self.b_enc)
-        activations = strongest(pre, self.k)
-        return activations @ self.directions + self.b_dec, activations, pre
+    def preactivations(self, x: Tensor) -> Tensor:
+        """Compute the pre-activations of scaled cells."""
+        return linear(x - self.b_dec, self.w_enc, self.b_enc)
+
+    def forward(self, x: Tensor) -> Outcome:
+        """Encode and reconstruct scaled cells."""
+        pre = self.preactivations(x)
+        activations = self.rule(pre)
+        return Outcome(activations @ self.directions + self.b_dec, activations, pre)
 
     @torch.no_grad()
     def project_gradient(self) -> None:
@@ -45,6 +70,18 @@ class TopKAutoencoder(nn.Module):
     def normalise(self) -> None:
         """Give every direction unit length."""
         self.directions.div_(self.directions.norm(dim=1, keepdim=True))
+
+
+class TopKRule(Rule):
+    """Keep the k largest positive pre-activations of each cell [Gao24]."""
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        self.k = k
+
+    def forward(self, pre: Tensor) -> Tensor:
+        """Turn pre-activations into activations."""
+        return strongest(pre, self.k)
 
 
 def strongest(pre: Tensor, k: int) -> Tensor:

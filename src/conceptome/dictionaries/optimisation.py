@@ -1,8 +1,9 @@
-"""Gradient descent for TopK autoencoders."""
+"""Gradient descent for autoencoders of any family: the one training loop."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from conceptome.dictionaries.autoencoder import TopKAutoencoder, strongest
-from conceptome.dictionaries.options import TopKRecipe
+from conceptome.dictionaries.autoencoder import Autoencoder, strongest
+from conceptome.dictionaries.options import Recipe, TrainingOptions
 
 LR_DROPS = 2
 LR_FACTOR = 0.2
@@ -24,13 +25,13 @@ logger = logging.getLogger(__name__)
 def optimise(
     learned: Float[np.ndarray, "cells d_embed"],
     validation: Float[np.ndarray, "validation_cells d_embed"],
-    recipe: TopKRecipe,
+    options: TrainingOptions[Any],
     *,
     seed: int,
     device: str,
     progress: bool,
 ) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
-    """Fit the maps of a TopK dictionary to scaled embeddings.
+    """Fit an autoencoder to scaled embeddings.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ def optimise(
         Scaled cells to learn from, float32.
     validation
         Scaled cells that decide when the learning rate falls and which epoch is kept.
-    recipe
-        Resolved options.
+    options
+        Of the family, resolved.
     seed
         Decides the initialisation and the order of cells.
     device
@@ -50,24 +51,25 @@ def optimise(
     Returns
     -------
     maps
-        ``w_enc, b_enc, directions, b_dec`` of the best epoch.
+        ``w_enc, b_enc, directions, b_dec`` and the rule's own, of the best epoch.
     log
         Per epoch: ``fvu`` and ``l0`` on validation cells, ``dead`` share, ``lr``.
     """
     generator = torch.Generator().manual_seed(seed)
-    run = _Run(torch.from_numpy(learned).to(device), recipe, generator)
+    run = _Run(torch.from_numpy(learned).to(device), options, generator)
+    recipe = run.recipe
     cells = torch.from_numpy(validation).to(device)
-    best, best_fvu, stale, drops = run.maps(), float("inf"), 0, 0
+    best, best_loss, stale, drops = run.maps(), float("inf"), 0, 0
     log = []
     bar = tqdm(range(recipe.max_epochs), desc="Dictionary", unit="epoch", disable=None if progress else True)
     for _ in bar:
         run.epoch(revive=drops < LR_DROPS)
-        state = run.measure(cells)
+        state, loss = run.measure(cells)
         log.append(state)
         bar.set_postfix({name: f"{value:.3g}" for name, value in state.items()})
         stale += 1
-        if state["fvu"] < best_fvu:
-            best, best_fvu, stale = run.maps(), state["fvu"], 0
+        if loss < best_loss:
+            best, best_loss, stale = run.maps(), loss, 0
         if stale >= recipe.patience:
             drops += 1
             if drops > LR_DROPS:
@@ -81,13 +83,14 @@ def optimise(
 class _Run:
     """An autoencoder, its optimiser and how long each concept has been silent."""
 
-    def __init__(self, cells: Tensor, recipe: TopKRecipe, generator: torch.Generator) -> None:
-        self.cells, self.recipe, self.generator = cells, recipe, generator
-        self.b_dec = geometric_median(cells)
-        rows = torch.randint(len(cells), (recipe.n_concepts,), generator=generator)
-        directions = cells[rows.to(cells.device)] - self.b_dec
-        self.model = TopKAutoencoder(directions, self.b_dec, recipe.k)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=recipe.lr)
+    def __init__(self, cells: Tensor, options: TrainingOptions[Any], generator: torch.Generator) -> None:
+        self.cells, self.options, self.generator = cells, options, generator
+        self.recipe = Recipe.of(options)
+        b_dec = geometric_median(cells)
+        rows = torch.randint(len(cells), (self.recipe.n_concepts,), generator=generator)
+        directions = cells[rows.to(cells.device)] - b_dec
+        self.model = Autoencoder(directions, b_dec, options.rule())
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.recipe.lr)
         self.silent = torch.zeros(len(directions), device=cells.device)
         self.variance = (cells - cells.mean(0)).square().sum(1).mean()
 
@@ -101,19 +104,20 @@ class _Run:
             self._revive(dead)
 
     def _step(self, x: Tensor) -> None:
-        x_hat, activations, pre = self.model(x)
-        residual = x - x_hat
+        outcome = self.model(x)
+        residual = x - outcome.x_hat
         loss = residual.square().sum(1).mean() / self.variance
+        loss = loss + self.options.penalty(self.model, x, outcome)
         dead = self.silent > self.recipe.dead_after
         if self.recipe.aux_weight and dead.any():
-            loss = loss + self.recipe.aux_weight * self._auxiliary(residual.detach(), pre, dead)
+            loss = loss + self.recipe.aux_weight * self._auxiliary(residual.detach(), outcome.pre, dead)
         self.optimiser.zero_grad()
         loss.backward()
         self.model.project_gradient()
         self.optimiser.step()
         self.model.normalise()
         self.silent += len(x)
-        self.silent[(activations > 0).any(0)] = 0
+        self.silent[(outcome.activations > 0).any(0)] = 0
 
     def _auxiliary(self, residual: Tensor, pre: Tensor, dead: Tensor) -> Tensor:
         k_aux = min(self.recipe.k_aux, int(dead.sum()))
@@ -130,7 +134,7 @@ class _Run:
         model = self.model
         candidates = torch.randperm(len(self.cells), generator=self.generator)[:REVIVAL_CELLS]
         cells = self.cells[candidates.to(self.cells.device)]
-        residual = cells - model(cells)[0]
+        residual = cells - model(cells).x_hat
         weight = residual.norm(dim=1).cpu()
         rows = torch.multinomial(weight, int(dead.sum()), replacement=True, generator=self.generator)
         directions = torch.nn.functional.normalize(residual[rows.to(residual.device)], dim=1)
@@ -155,16 +159,18 @@ class _Run:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     @torch.no_grad()
-    def measure(self, x: Tensor) -> dict[str, float]:
-        """Compute FVU and L0 of cells, the share of dead concepts and the learning rate."""
-        x_hat, activations, _ = self.model(x)
+    def measure(self, x: Tensor) -> tuple[dict[str, float], float]:
+        """Compute FVU and L0 of cells, the share of dead concepts and the learning rate; and the loss."""
+        outcome = self.model(x)
         centre = self.cells.mean(0)
-        return {
-            "fvu": float((x - x_hat).square().sum() / (x - centre).square().sum()),
-            "l0": float((activations > 0).sum(1).float().mean()),
+        fvu = float((x - outcome.x_hat).square().sum() / (x - centre).square().sum())
+        state = {
+            "fvu": fvu,
+            "l0": float((outcome.activations > 0).sum(1).float().mean()),
             "dead": float((self.silent > self.recipe.dead_after).float().mean()),
             "lr": self.optimiser.param_groups[0]["lr"],
         }
+        return state, fvu + float(self.options.penalty(self.model, x, outcome))
 
 
 def geometric_median(cells: Tensor, *, n_iterations: int = 50) -> Tensor:

@@ -1,23 +1,39 @@
-"""Options of the dictionary families, and the defaults that depend on the data."""
+"""What every family of dictionaries can be told about its training, and what it must say of itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
 
 from conceptome.core import InputError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from conceptome.dictionaries.affine import AffineDictionary
+    from conceptome.dictionaries.autoencoder import Autoencoder, Outcome, Rule
+
 SEEN_CELLS = 20_000_000
 
+D = TypeVar("D", bound="AffineDictionary")
+F = TypeVar("F", bound="TrainingOptions[Any]")
+T = TypeVar("T")
 
-@dataclass(frozen=True)
-class TopK:
-    """Options of a TopK sparse autoencoder [Gao24]; None = a default that depends on the data."""
 
-    n_concepts: int | None = None
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(ABC, Generic[D]):
+    """Options that all families share; None = a default that depends on the data.
+
+    A family adds its own fields and says which activation rule it trains, what it adds to the loss and which
+    dictionary comes out. `conceptome.dictionaries.train` asks nothing else of it.
+    """
+
+    n_concepts: int | None = field(default=None, kw_only=False)
     """Concepts in the dictionary. None = min(512, 8 d_embed, n_train / 10), at least 2 k."""
-    k: int | None = None
-    """Most concepts that a cell may activate. None = d_embed / 2, between 2 and 16."""
     max_epochs: int | None = None
     """Passes over the training cells at most; training ends earlier when validation cells stop improving.
     None = 20 million cells in all, between 20 and 1,000 passes."""
@@ -28,7 +44,7 @@ class TopK:
     dead_after: int | None = None
     """A concept that has not fired for so many cells is dead. None = 5 epochs."""
     k_aux: int | None = None
-    """Dead concepts that reconstruct the residual of a cell. None = d_embed / 2."""
+    """Dead concepts that reconstruct the residual of a cell [Gao24]. None = d_embed / 2."""
     aux_weight: float = 1 / 32
     """Weight of that reconstruction in the loss; 0 turns it off."""
     patience: int | None = None
@@ -40,27 +56,31 @@ class TopK:
     """Share of cells, or of groups, that training never sees and fidelity is reported on."""
 
     def __post_init__(self) -> None:
-        counts = ("n_concepts", "k", "max_epochs", "batch_size", "dead_after", "k_aux", "patience")
-        for name in counts:
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, Integral) or value < 1):
-                msg = f"TopK: {name} is {value}, expected a positive whole number."
-                raise InputError(msg)
+        for name in ("n_concepts", "max_epochs", "batch_size", "dead_after", "k_aux", "patience"):
+            self._require_count(name)
         for name in ("validation_fraction", "heldout_fraction"):
             value = getattr(self, name)
             if not 0 < value <= 0.5:
-                msg = f"TopK: {name} is {value}, expected a share above 0 and at most 0.5."
+                msg = f"{self._family}: {name} is {value}, expected a share above 0 and at most 0.5."
                 raise InputError(msg)
-        if self.lr <= 0 or self.aux_weight < 0:
+        if not (0 < self.lr < np.inf and 0 <= self.aux_weight < np.inf):
             msg = (
-                f"TopK: lr is {self.lr} and aux_weight {self.aux_weight}, "
+                f"{self._family}: lr is {self.lr} and aux_weight {self.aux_weight}, "
                 "expected lr > 0 and aux_weight >= 0."
             )
             raise InputError(msg)
-        if self.n_concepts is not None and self.k is not None:
-            _require_k(self.k, self.n_concepts)
 
-    def resolve(self, *, d_embed: int, n_train: int) -> TopKRecipe:
+    @property
+    def _family(self) -> str:
+        return type(self).__name__
+
+    def _require_count(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is not None and (not isinstance(value, Integral) or value < 1):
+            msg = f"{self._family}: {name} is {value}, expected a positive whole number."
+            raise InputError(msg)
+
+    def resolve(self: F, *, d_embed: int, n_train: int) -> F:
         """Fill in what depends on the data.
 
         Parameters
@@ -77,31 +97,71 @@ class TopK:
         Raises
         ------
         InputError
-            If the default k is larger than the `n_concepts` asked for.
+            If the defaults do not fit what was asked for.
         """
-        k = self.k or max(2, min(16, d_embed // 2))
-        n_concepts = self.n_concepts or max(2 * k, min(512, 8 * d_embed, n_train // 10))
-        _require_k(k, n_concepts)
         max_epochs = self.max_epochs or max(20, min(1000, SEEN_CELLS // n_train))
-        return TopKRecipe(
-            n_concepts=n_concepts,
-            k=k,
+        return replace(
+            self,
             max_epochs=max_epochs,
             batch_size=self.batch_size or min(1024, max(64, n_train // 8)),
-            lr=self.lr,
             dead_after=self.dead_after or 5 * n_train,
             k_aux=self.k_aux or max(1, d_embed // 2),
-            aux_weight=self.aux_weight,
             patience=self.patience or max(2, min(30, max_epochs // 10)),
+            **self._own_defaults(d_embed=d_embed, n_train=n_train),
         )
+
+    @abstractmethod
+    def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
+        """Return `n_concepts` and the family's own fields with every default in place."""
+
+    @abstractmethod
+    def rule(self) -> Rule:
+        """Make the activation rule that is trained."""
+
+    def penalty(self, model: Autoencoder, x: Tensor, outcome: Outcome) -> Tensor | float:  # noqa: ARG002
+        """Compute what the family adds to the FVU in the loss.
+
+        Parameters
+        ----------
+        model
+            The autoencoder.
+        x
+            Scaled cells, ``(n_cells, d_embed)``; their mean squared norm is d_embed.
+        outcome
+            What the autoencoder makes of them.
+
+        Returns
+        -------
+        A scalar.
+        """
+        return 0.0
+
+    @abstractmethod
+    def dictionary(
+        self, maps: dict[str, np.ndarray], *, mean: np.ndarray, scale: float, encoder_id: str
+    ) -> D:
+        """Make the dictionary of trained parameters.
+
+        Parameters
+        ----------
+        maps
+            State of the trained autoencoder by name; the rule's own begins with ``rule.``.
+        mean, scale
+            Scaled embedding = (embedding - mean) * scale.
+        encoder_id
+            Encoder of the embeddings.
+
+        Returns
+        -------
+        The dictionary.
+        """
 
 
 @dataclass(frozen=True)
-class TopKRecipe:
-    """The options of `TopK` that the optimisation reads, with every default in place."""
+class Recipe:
+    """What the training loop reads of a family's resolved options."""
 
     n_concepts: int
-    k: int
     max_epochs: int
     batch_size: int
     lr: float
@@ -110,8 +170,60 @@ class TopKRecipe:
     aux_weight: float
     patience: int
 
+    @classmethod
+    def of(cls, options: TrainingOptions[Any]) -> Recipe:
+        """Take the fields from resolved options."""
+        return cls(**{part.name: getattr(options, part.name) for part in fields(cls)})
 
-def _require_k(k: int, n_concepts: int) -> None:
-    if k > n_concepts:
+
+def default_k(d_embed: int) -> int:
+    """Return how many concepts a cell activates by default: d_embed / 2, between 2 and 16."""
+    return max(2, min(16, d_embed // 2))
+
+
+def default_n_concepts(k: int, *, d_embed: int, n_train: int) -> int:
+    """Return how many concepts a dictionary has by default, at least 2 k."""
+    return max(2 * k, min(512, 8 * d_embed, n_train // 10))
+
+
+def require_k(k: int, n_concepts: int) -> None:
+    """Refuse a cell that activates more concepts than there are.
+
+    Parameters
+    ----------
+    k
+        Active concepts per cell.
+    n_concepts
+        Concepts in the dictionary.
+
+    Raises
+    ------
+    InputError
+        If k is not between 1 and `n_concepts`.
+    """
+    if not 1 <= k <= n_concepts:
         msg = f"k is {k}, expected 1 to n_concepts = {n_concepts}. Choose a smaller k or more concepts."
         raise InputError(msg)
+
+
+def resolved(value: T | None) -> T:
+    """Return an option that has been filled in.
+
+    Parameters
+    ----------
+    value
+        The option.
+
+    Returns
+    -------
+    The same.
+
+    Raises
+    ------
+    InputError
+        If it is None still.
+    """
+    if value is None:
+        msg = "These options still depend on the data. Fill them in by options.resolve first."
+        raise InputError(msg)
+    return value

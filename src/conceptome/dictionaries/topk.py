@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from conceptome.core import InputError
 from conceptome.dictionaries.affine import AffineDictionary, Weights
+from conceptome.dictionaries.options import (
+    TrainingOptions,
+    default_k,
+    default_n_concepts,
+    require_k,
+    resolved,
+)
+
+if TYPE_CHECKING:
+    from conceptome.dictionaries.autoencoder import Rule
 
 
 class TopKDictionary(AffineDictionary):
@@ -44,10 +54,7 @@ class TopKDictionary(AffineDictionary):
         encoder_id: str = "",
         training: Mapping[str, Any] | None = None,
     ) -> None:
-        n_concepts = len(weights.directions)
-        if not 1 <= k <= n_concepts:
-            msg = f"k is {k}, expected 1 to n_concepts = {n_concepts}. Choose a smaller k or more concepts."
-            raise InputError(msg)
+        require_k(k, len(weights.directions))
         self.k = int(k)
         super().__init__(weights, scale=scale, encoder_id=encoder_id, training=training)
 
@@ -96,3 +103,36 @@ class TopKDictionary(AffineDictionary):
         rivals = (pre > own).sum(axis=1) + (pre[:, :concept] == own).sum(axis=1)
         activation: np.ndarray = np.where(rivals < self.k, np.maximum(own[:, 0], 0), pre.dtype.type(0))
         return activation
+
+
+@dataclass(frozen=True)
+class TopK(TrainingOptions[TopKDictionary]):
+    """Options of a TopK sparse autoencoder [Gao24]; None = a default that depends on the data."""
+
+    k: int | None = None
+    """Most concepts that a cell may activate. None = d_embed / 2, between 2 and 16."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_count("k")
+        if self.n_concepts is not None and self.k is not None:
+            require_k(self.k, self.n_concepts)
+
+    def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
+        k = self.k or default_k(d_embed)
+        n_concepts = self.n_concepts or default_n_concepts(k, d_embed=d_embed, n_train=n_train)
+        require_k(k, n_concepts)
+        return {"k": k, "n_concepts": n_concepts}
+
+    def rule(self) -> Rule:
+        """Make the activation rule that is trained."""
+        from conceptome.dictionaries.autoencoder import TopKRule
+
+        return TopKRule(resolved(self.k))
+
+    def dictionary(
+        self, maps: dict[str, np.ndarray], *, mean: np.ndarray, scale: float, encoder_id: str
+    ) -> TopKDictionary:
+        """Make the dictionary of trained parameters."""
+        weights = Weights(**maps, mean=mean)
+        return TopKDictionary(weights, resolved(self.k), scale=scale, encoder_id=encoder_id)

@@ -1,23 +1,23 @@
-"""Training of TopK dictionaries: what is learned from, what is held out, and the record that remains."""
+"""Training of dictionaries: what is learned from, what is held out, and the record that remains."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from conceptome.core import Embeddings, InputError, require_at_least
-from conceptome.dictionaries.affine import Weights
+from conceptome.dictionaries.affine import AffineDictionary
 from conceptome.dictionaries.checks import embedding_values
 from conceptome.dictionaries.fidelity import explained_variance
 from conceptome.dictionaries.heldout import HeldoutSplit
-from conceptome.dictionaries.options import TopK
+from conceptome.dictionaries.options import D, TrainingOptions
 from conceptome.dictionaries.scaling import center_and_scale
-from conceptome.dictionaries.topk import TopKDictionary
+from conceptome.dictionaries.topk import TopK, TopKDictionary
 
 MIN_CELLS = 50
 MAX_VALIDATION_CELLS = 20_000
@@ -25,16 +25,36 @@ MAX_VALIDATION_CELLS = 20_000
 logger = logging.getLogger(__name__)
 
 
+@overload
 def train(
     embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
-    options: TopK | None = None,
+    options: None = None,
     *,
     seed: int = 0,
     groups: Sequence[str] | None = None,
     device: str = "cpu",
     progress: bool = True,
-) -> TopKDictionary:
-    """Train a TopK sparse autoencoder on embeddings [Gao24].
+) -> TopKDictionary: ...
+@overload
+def train(
+    embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
+    options: TrainingOptions[D],
+    *,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+    device: str = "cpu",
+    progress: bool = True,
+) -> D: ...
+def train(
+    embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
+    options: TrainingOptions[Any] | None = None,
+    *,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+    device: str = "cpu",
+    progress: bool = True,
+) -> AffineDictionary:
+    """Train a sparse autoencoder on embeddings; the type of the options decides its family.
 
     The same seed, machine and number of threads give bit-identical weights.
 
@@ -43,7 +63,7 @@ def train(
     embeddings
         A record or a bare array, ``(n_cells, d_embed)``.
     options
-        See `TopK`; None = its defaults.
+        Such as `TopK`; None = its defaults.
     seed
         Decides the split, the initialisation and the order of cells.
     groups
@@ -55,8 +75,8 @@ def train(
 
     Returns
     -------
-    The dictionary of the epoch that was best on validation cells. Its `training` names the options, the seed,
-    the held-out split and the fidelity on held-out cells.
+    The dictionary of the epoch that was best on validation cells, of the options' family. Its `training`
+    names the options, the seed, the held-out split and the fidelity on held-out cells.
 
     Raises
     ------
@@ -76,20 +96,18 @@ def train(
     learned, validation = _split_rows(~heldout, fraction=asked.validation_fraction, seed=seed)
     mean, scale = center_and_scale(values[~heldout])
     scaled = ((values - mean) * scale).astype(np.float32)
-    recipe = asked.resolve(d_embed=values.shape[1], n_train=len(learned))
+    family = asked.resolve(d_embed=values.shape[1], n_train=len(learned))
     maps, log = optimise(
-        scaled[learned], scaled[validation], recipe, seed=seed, device=device, progress=progress
+        scaled[learned], scaled[validation], family, seed=seed, device=device, progress=progress
     )
-    dictionary = TopKDictionary(
-        Weights(**maps, mean=mean.astype(np.float32)),
-        k=recipe.k,
-        scale=scale,
-        encoder_id=embeddings.encoder_id if isinstance(embeddings, Embeddings) else "",
+    encoder_id = embeddings.encoder_id if isinstance(embeddings, Embeddings) else ""
+    dictionary: AffineDictionary = family.dictionary(
+        maps, mean=mean.astype(np.float32), scale=scale, encoder_id=encoder_id
     )
     fidelity = _fidelity(dictionary, values, heldout)
     logger.debug("Trained %r: %s", dictionary, fidelity)
     dictionary.training = {
-        "options": asdict(recipe),
+        "options": asdict(family),
         "seed": seed,
         "split": split.to_dict(),
         "n_cells": {"learned": len(learned), "validation": len(validation), "heldout": int(heldout.sum())},
@@ -132,7 +150,7 @@ def _split_rows(
 
 
 def _fidelity(
-    dictionary: TopKDictionary, values: np.ndarray, heldout: Bool[np.ndarray, " cells"]
+    dictionary: AffineDictionary, values: np.ndarray, heldout: Bool[np.ndarray, " cells"]
 ) -> dict[str, Any]:
     activations = dictionary.encode(values)
     r2, _ = explained_variance(
