@@ -38,6 +38,7 @@ docs: setup ## build the documentation as HTML under docs/_build/html
 bench: setup ## run the benchmarks on a collection, make bench GMT=FILE; they write docs/benchmarks/results.json
 	@test -n "$(GMT)" || { echo "Name a collection: make bench GMT=go_bp.gmt"; exit 1; }
 	$(BIN)/python benchmarks/gsea.py --gmt $(GMT)
+	$(BIN)/python benchmarks/transformer_forward.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv docs/_build demo-run .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
