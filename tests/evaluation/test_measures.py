@@ -11,6 +11,7 @@ from conceptome.dictionaries import NeuronDictionary, PcaDictionary, TopK, TopKD
 from conceptome.encoders import PrecomputedEncoder
 from conceptome.evaluation import evaluate, label_concepts
 
+BASELINES = {"neurons", "pca", "ica", "nmf", "kmeans", "random_sae"}
 METRICS = {"r2", "r2_dimension_min", "r2_dimension_median", "l0", "dead", "inactive_heldout", "n_units"}
 LABEL_METRICS = {
     "best_f1",
@@ -46,6 +47,7 @@ def value(evaluation, dictionary, metric, label=""):
 
 
 def test_every_dictionary_has_every_measure(evaluated):
+    assert set(evaluated.measures.dictionary) == BASELINES | {"topk", "embedding"}
     for _, rows in evaluated.measures[evaluated.measures.dictionary != "embedding"].groupby("dictionary"):
         assert set(rows.metric) == METRICS | LABEL_METRICS
     assert list(evaluated.measures.columns) == ["dictionary", "metric", "label_key", "label", "value", "sd"]
@@ -64,6 +66,10 @@ def test_the_measures_are_plausible_on_real_cells(pbmc, evaluated):
     assert value(evaluated, "neurons", "l0") == 20
     assert value(evaluated, "pca", "l0") == pytest.approx(value(evaluated, "topk", "l0"), abs=0.5)
     assert value(evaluated, "topk", "r2") > value(evaluated, "pca", "r2")
+    assert value(evaluated, "ica", "r2") == pytest.approx(value(evaluated, "pca", "r2"), abs=1e-5)
+    assert value(evaluated, "topk", "r2") > value(evaluated, "random_sae", "r2") > 0.5
+    assert value(evaluated, "kmeans", "l0") == 1
+    assert value(evaluated, "random_sae", "n_units") == value(evaluated, "topk", "n_units")
     assert value(evaluated, "topk", "best_f1", "CD19+ B") > 0.85
     embedding = value(evaluated, "embedding", "probe_macro_f1_embedding")
     assert embedding > 0.5
@@ -113,7 +119,7 @@ def test_a_dictionary_without_a_split_gets_one(pbmc):
     adata, embeddings, _ = pbmc
     neurons = NeuronDictionary.fit(embeddings)
     evaluation = evaluate(adata, None, neurons, label_keys=["bulk_labels"], embeddings=embeddings)
-    assert set(evaluation.measures.dictionary) == {"neurons", "pca", "embedding"}
+    assert set(evaluation.measures.dictionary) == BASELINES | {"embedding"}
 
 
 @pytest.mark.parametrize("family", [NeuronDictionary, PcaDictionary])
@@ -124,7 +130,7 @@ def test_the_dictionary_given_is_measured_and_no_baseline_of_its_kind(pbmc, fami
     part = family(Weights(w.w_enc[:6], w.b_enc[:6], w.directions[:6], w.b_dec, w.mean), scale=whole.scale)
     evaluation = evaluate(adata, None, part, label_keys=[], embeddings=embeddings)
     assert value(evaluation, family.kind, "n_units") == 6
-    assert set(evaluation.measures.dictionary) == {"neurons", "pca"}
+    assert set(evaluation.measures.dictionary) == BASELINES
 
 
 def test_without_labels_fidelity_alone_is_measured(pbmc, evaluated):

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from jaxtyping import Float
 
-from conceptome.core import Embeddings, InputError
+from conceptome.core import Embeddings, require_at_least
 from conceptome.dictionaries.affine import AffineDictionary, Weights
-from conceptome.dictionaries.checks import embedding_values
+from conceptome.dictionaries.checks import embedding_values, require_components, source_id
 from conceptome.dictionaries.scaling import center_and_scale
 
+ICA_ITERATIONS = 1000
 
-def _signed_units(axes: Float[np.ndarray, "axes d_embed"], mean: Float[np.ndarray, " d_embed"]) -> Weights:
+
+def _signed_units(
+    axes: Float[np.ndarray, "axes d_embed"],
+    mean: Float[np.ndarray, " d_embed"],
+    *,
+    readers: Float[np.ndarray, "axes d_embed"] | None = None,
+) -> Weights:
+    """Make two units of every axis; `readers` compute its coordinate, by default the axis itself does."""
     directions = np.concatenate([axes, -axes]).astype(np.float32)
+    w_enc = directions if readers is None else np.concatenate([readers, -readers]).astype(np.float32)
     n_units, d_embed = directions.shape
     zeros = np.zeros(d_embed, dtype=np.float32)
-    return Weights(
-        directions, np.zeros(n_units, dtype=np.float32), directions, zeros, mean.astype(np.float32)
-    )
+    return Weights(w_enc, np.zeros(n_units, dtype=np.float32), directions, zeros, mean.astype(np.float32))
+
+
+def _signs(axes: Float[np.ndarray, "axes d_embed"]) -> Float[np.ndarray, "axes 1"]:
+    """Fix the arbitrary sign of axes: their largest coordinate is to be positive."""
+    largest = np.argmax(np.abs(axes), axis=1)
+    return np.asarray(np.sign(np.take_along_axis(axes, largest[:, None], axis=1)))
 
 
 class NeuronDictionary(AffineDictionary):
@@ -43,8 +58,9 @@ class NeuronDictionary(AffineDictionary):
         """
         values = embedding_values(embeddings)
         mean, scale = center_and_scale(values)
-        encoder_id = embeddings.encoder_id if isinstance(embeddings, Embeddings) else ""
-        return cls(_signed_units(np.eye(values.shape[1]), mean), scale=scale, encoder_id=encoder_id)
+        return cls(
+            _signed_units(np.eye(values.shape[1]), mean), scale=scale, encoder_id=source_id(embeddings)
+        )
 
 
 class PcaDictionary(AffineDictionary):
@@ -78,14 +94,73 @@ class PcaDictionary(AffineDictionary):
         values = embedding_values(embeddings)
         d_embed = values.shape[1]
         n_components = d_embed if n_components is None else n_components
-        if not 1 <= n_components <= d_embed:
-            msg = f"n_components is {n_components}, expected 1 to d_embed = {d_embed}."
-            raise InputError(msg)
+        require_components(n_components, d_embed)
         mean, scale = center_and_scale(values)
         centred = values.astype(np.float64) - mean
         _, axes = np.linalg.eigh(centred.T @ centred)
         axes = axes.T[::-1][:n_components]
-        largest = np.argmax(np.abs(axes), axis=1)  # the sign of an eigenvector is arbitrary; fix it
-        axes = axes * np.sign(np.take_along_axis(axes, largest[:, None], axis=1))
-        encoder_id = embeddings.encoder_id if isinstance(embeddings, Embeddings) else ""
-        return cls(_signed_units(axes, mean), scale=scale, encoder_id=encoder_id)
+        axes = axes * _signs(axes)
+        return cls(_signed_units(axes, mean), scale=scale, encoder_id=source_id(embeddings))
+
+
+class IcaDictionary(AffineDictionary):
+    """Independent components (FastICA): unit i is the positive, unit n_components + i the negative part.
+
+    With fewer components than coordinates they span what as many principal components span, so that both
+    keep the same variance; the axes within differ.
+    """
+
+    kind = "ica"
+
+    @classmethod
+    def fit(
+        cls,
+        embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
+        *,
+        n_components: int | None = None,
+        seed: int = 0,
+    ) -> IcaDictionary:
+        """Find independent components of the given cells, ordered by the variance they carry.
+
+        Parameters
+        ----------
+        embeddings
+            Training cells, ``(n_cells, d_embed)``.
+        n_components
+            How many; a cell then has exactly as many active units. None = all.
+        seed
+            Decides where the iteration starts.
+
+        Returns
+        -------
+        The dictionary of ``2 * n_components`` units; its `training` says whether the iteration converged.
+
+        Raises
+        ------
+        InputError
+            If `n_components` is not between 1 and ``d_embed``, or the seed is negative.
+        """
+        from sklearn.decomposition import FastICA
+        from sklearn.exceptions import ConvergenceWarning
+
+        require_at_least("seed", seed, 0)
+        values = embedding_values(embeddings)
+        d_embed = values.shape[1]
+        n_components = d_embed if n_components is None else n_components
+        require_components(n_components, d_embed)
+        mean, scale = center_and_scale(values)
+        model = FastICA(
+            n_components, whiten="unit-variance", max_iter=ICA_ITERATIONS, tol=1e-3, random_state=seed
+        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            model.fit((values.astype(np.float64) - mean) * scale)
+        converged = not any(issubclass(each.category, ConvergenceWarning) for each in caught)
+        training = {"seed": seed, "converged": converged}
+        length = np.linalg.norm(model.mixing_, axis=0)
+        order = np.argsort(-length, kind="stable")
+        axes = (model.mixing_ / length).T[order]
+        readers = (model.components_ * length[:, None])[order]
+        signs = _signs(axes)
+        weights = _signed_units(axes * signs, mean, readers=readers * signs)
+        return cls(weights, scale=scale, encoder_id=source_id(embeddings), training=training)

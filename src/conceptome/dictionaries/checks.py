@@ -44,6 +44,31 @@ def embedding_values(
     return values
 
 
+def source_id(embeddings: Embeddings | Shaped[np.ndarray, "cells d_embed"]) -> str:
+    """Return the id of the encoder that made an embedding; empty for a bare array."""
+    return embeddings.encoder_id if isinstance(embeddings, Embeddings) else ""
+
+
+def require_components(n_components: int, d_embed: int) -> None:
+    """Refuse a number of components that the embedding cannot have.
+
+    Parameters
+    ----------
+    n_components
+        Components asked for.
+    d_embed
+        Coordinates of the embedding.
+
+    Raises
+    ------
+    InputError
+        If it is not between 1 and `d_embed`.
+    """
+    if not 1 <= n_components <= d_embed:
+        msg = f"n_components is {n_components}, expected 1 to d_embed = {d_embed}."
+        raise InputError(msg)
+
+
 def floating_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Choose the type to compute in.
 

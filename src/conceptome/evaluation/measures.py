@@ -1,4 +1,4 @@
-"""One evaluation of a dictionary, its neurons and its principal components on the same cells."""
+"""One evaluation of a dictionary and of its baselines on the same cells."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from conceptome.core import (
     require_at_least,
 )
 from conceptome.data.columns import require_names
-from conceptome.dictionaries import HeldoutSplit, NeuronDictionary, PcaDictionary
+from conceptome.dictionaries import HeldoutSplit
 from conceptome.dictionaries.checks import require_source
+from conceptome.evaluation.baselines import fit_baselines
 from conceptome.evaluation.fidelity import measure_fidelity
 from conceptome.evaluation.labels import LabelledCells, Labels, id_order, read_column, read_labels
 from conceptome.evaluation.probes import probe
@@ -51,13 +52,14 @@ def evaluate(
     embeddings: Embeddings | None = None,
     group_key: str | None = None,
 ) -> Evaluation:
-    """Measure a dictionary beside neurons and PCA (at equal L0) on the same cells.
+    """Measure a dictionary beside its baselines on the same cells.
 
-    Baselines are fitted on the cells the dictionary was trained on; fidelity is measured on those it held
-    out. Dictionaries never see labels, so units and probes use all labelled cells, in 3 seeded splits: half
-    of the cells choose a unit and its threshold and the other half score it; 70% of at most 20,000 cells
-    train a probe and 30% score it. Cells are taken in the order of their ids, so that their order in `adata`
-    changes nothing.
+    The baselines are neurons; PCA, ICA and NMF with as many components as the dictionary has active concepts
+    per cell; k-means and a frozen random SAE [Sanity26] with as many concepts as the dictionary. They are
+    fitted on the cells the dictionary was trained on; fidelity is measured on those it held out. Dictionaries
+    never see labels, so units and probes use all labelled cells, in 3 seeded splits: half of the cells choose
+    a unit and its threshold and the other half score it; 70% of at most 20,000 cells train a probe and 30%
+    score it. Cells are taken in the order of their ids, so that their order in `adata` changes nothing.
 
     Parameters
     ----------
@@ -104,7 +106,8 @@ def evaluate(
     require_source(embedded, dictionary_id=dictionary.dictionary_id, encoder_id=dictionary.encoder_id)
     z = embedded.values[order]
     heldout = _heldout(dictionary, embedded.cell_ids[order], groups, seed=seed)
-    dictionaries = _with_baselines(dictionary, z, heldout)
+    baselines = fit_baselines(dictionary, z, heldout=heldout, seed=seed)
+    dictionaries = {dictionary.kind: dictionary} | {each.kind: each for each in baselines}
     activations = {name: each.encode(z) for name, each in dictionaries.items()}
     measures = [
         _row(name, metric, [value])
@@ -157,22 +160,6 @@ def _heldout(
         )
         raise InputError(msg)
     return heldout
-
-
-def _with_baselines(
-    dictionary: Dictionary, z: np.ndarray, heldout: Bool[np.ndarray, " cells"]
-) -> dict[str, Dictionary]:
-    """Name the dictionary, its neurons, and as many principal components as it has active concepts.
-
-    A dictionary that is itself of such a kind takes the place of that baseline.
-    """
-    active = dictionary.encode(z).nnz / len(z)
-    n_components = int(np.clip(np.round(active), 1, z.shape[1]))
-    neurons = NeuronDictionary.fit(z[~heldout])
-    pca = PcaDictionary.fit(z[~heldout], n_components=n_components)
-    return {dictionary.kind: dictionary} | {
-        baseline.kind: baseline for baseline in (neurons, pca) if baseline.kind != dictionary.kind
-    }
 
 
 def _measure_units(

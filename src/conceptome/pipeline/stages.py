@@ -192,7 +192,7 @@ def _untestable(run: Run) -> str:
 
 
 def evaluate(run: Run, folder: Path) -> Facts:
-    """Measure fidelity, probes and labels for concepts, neurons and PCA."""
+    """Measure fidelity, probes and labels for concepts and baselines."""
     record = evaluation.evaluate(
         run.adata,
         run.encoder,

@@ -83,7 +83,8 @@ def fidelity_picture(contents: ReportContents) -> Picture | None:
     """Draw the measures; None when nothing was measured."""
     if contents.evaluation is None:
         return None
-    figure = Figure(figsize=(9.0, 2.0), layout="constrained")
+    n_dictionaries = contents.evaluation.measures["dictionary"].nunique()
+    figure = Figure(figsize=(9.0, 0.95 + 0.35 * n_dictionaries), layout="constrained")
     return svg_picture(
         drawing.fidelity(contents.evaluation, figure=figure),
         alt="Measures of concepts and baselines, as in the table above.",
