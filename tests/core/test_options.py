@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from conceptome.core import InputError, require_at_least, require_choice
+from conceptome.core import InputError, require_at_least, require_choice, require_positive
 
 
 def test_choices():
@@ -22,6 +22,14 @@ def test_least(value, shown):
     assert str(error.value) == f"seed is {shown}, expected at least 0."
 
 
+@pytest.mark.parametrize("value", [0, -1.5, float("inf"), float("nan")])
+def test_positive(value):
+    require_positive("target_sum", 1e-300)
+    with pytest.raises(InputError) as error:
+        require_positive("target_sum", value)
+    assert str(error.value) == f"target_sum is {value}, expected a number above 0."
+
+
 CALLS = {
     "attribute(None, None, None, None, aggregate='mean')": (
         "aggregate is 'mean', expected one of relative, pre."
@@ -34,6 +42,10 @@ CALLS = {
     ),
     "match(None, None, sampling='best')": "sampling is 'best', expected one of stratified, top.",
     "match(None, None, pairing='nearst')": "pairing is 'nearst', expected one of distinct, nearest.",
+    "LinearOptions(edit='both')": "edit is 'both', expected one of values, normalised.",
+    "ScviOptions(gene_likelihood='normal')": (
+        "gene_likelihood is 'normal', expected one of nb, zinb, poisson."
+    ),
     "ScgptOptions(pooling='mean')": "pooling is 'mean', expected one of cls, average, weighted.",
     "gsea(None, {}, rank_by='Z')": "rank_by is 'Z', expected one of z, attribution.",
 }
@@ -42,7 +54,7 @@ import json, sys
 from conceptome.attribution import attribute, effects
 from conceptome.core import InputError
 from conceptome.counterfactuals import match
-from conceptome.encoders import ScgptOptions
+from conceptome.encoders import LinearOptions, ScgptOptions, ScviOptions
 from conceptome.enrichment import gsea
 
 found = {}

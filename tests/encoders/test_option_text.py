@@ -56,3 +56,19 @@ def test_by_the_name_of_the_encoder():
     with pytest.raises(InputError) as caught:
         encoders.parse_options("obsm", ["layer=2"])
     assert str(caught.value) == "The encoder 'obsm' has no options, found layer=2. Leave them out."
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("linear", "target_sum=-5", "target_sum is -5.0, expected a number above 0."),
+        ("linear", "n_components=0", "n_components is 0, expected at least 1."),
+        ("scvi", "n_latent=0", "n_latent is 0, expected at least 1."),
+        ("scvi", "max_epochs=0", "max_epochs is 0, expected at least 1."),
+        ("scvi", "learning_rate=nan", "learning_rate is nan, expected a number above 0."),
+    ],
+)
+def test_values_that_make_no_sense(name, text, message):
+    with pytest.raises(InputError) as caught:
+        encoders.parse_options(name, [text])
+    assert str(caught.value) == message

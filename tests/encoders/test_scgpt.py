@@ -4,6 +4,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
@@ -433,6 +434,36 @@ def test_bfloat16_is_near(encoder, counts):
 def test_cuda_agrees(encoder, counts):
     z = encoder.embed(counts).values
     np.testing.assert_allclose(encoder.embed(counts, device="cuda").values, z, atol=1e-3)
+
+
+def test_reads_x_leaves_the_callers_x_alone(encoder_of_x, distinct):
+    """Stored zeros, unsorted and repeated entries are put in order in a copy, whatever the type of X."""
+    first = distinct[:1].X
+    n_stored = first.nnz + 2
+    columns = np.concatenate([first.indices[::-1], [first.indices[0], 0]]).astype(np.int32)
+    data = np.concatenate([first.data[::-1], [0.0, 0.0]])
+    for dtype in (np.float32, np.float64):
+        x = sp.csr_matrix((data.astype(dtype), columns, np.array([0, n_stored])), shape=first.shape)
+        untidy = AnnData(X=x, obs=distinct.obs[:1], var=distinct.var)
+        before = [array.copy() for array in (untidy.X.data, untidy.X.indices, untidy.X.indptr)]
+        found = encoder_of_x.embed(untidy).values
+        np.testing.assert_allclose(found, encoder_of_x.embed(distinct[:1]).values, atol=1e-6)
+        for array, kept in zip((untidy.X.data, untidy.X.indices, untidy.X.indptr), before, strict=True):
+            np.testing.assert_array_equal(array, kept)
+
+
+def test_reads_x_of_a_file_on_disk(encoder_of_x, distinct, tmp_path):
+    AnnData(X=distinct.X[:2], obs=distinct.obs[:2], var=distinct.var).write_h5ad(tmp_path / "x.h5ad")
+    found = encoder_of_x.embed(ad.read_h5ad(tmp_path / "x.h5ad", backed="r")).values
+    np.testing.assert_array_equal(found, encoder_of_x.embed(distinct[:2]).values)
+
+
+def test_reads_x_refuses_cells_without_x(encoder_of_x, distinct):
+    with pytest.raises(InputError) as caught:
+        encoder_of_x.embed(AnnData(obs=distinct.obs, var=distinct.var))
+    assert str(caught.value) == (
+        "The AnnData has no X, which the encoder was told to read. Put the values there."
+    )
 
 
 def test_reads_x_refuses_what_is_no_expression(encoder_of_x, distinct):

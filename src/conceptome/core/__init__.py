@@ -13,7 +13,7 @@ from conceptome.core.errors import (
     require_extra,
 )
 from conceptome.core.hashing import content_id
-from conceptome.core.options import require_at_least, require_choice
+from conceptome.core.options import require_at_least, require_choice, require_positive
 from conceptome.core.protocols import Decoder, Dictionary, Encoder
 from conceptome.core.records import Activations, Edits, Effects, Embeddings, Pairs
 from conceptome.core.results import (
@@ -58,6 +58,7 @@ __all__ = [
     "require_at_least",
     "require_choice",
     "require_extra",
+    "require_positive",
     "row_batches",
     "signal_to_noise",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from conceptome.core.errors import InputError
@@ -48,4 +49,24 @@ def require_at_least(name: str, value: int | float, least: int | float) -> None:
     """
     if not value >= least:
         msg = f"{name} is {value}, expected at least {least}."
+        raise InputError(msg)
+
+
+def require_positive(name: str, value: int | float) -> None:
+    """Refuse a number that is not above 0 and finite.
+
+    Parameters
+    ----------
+    name
+        Name of the option.
+    value
+        What was chosen.
+
+    Raises
+    ------
+    InputError
+        If it is not; NaN is not.
+    """
+    if not 0 < value < math.inf:
+        msg = f"{name} is {value}, expected a number above 0."
         raise InputError(msg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +13,9 @@ from tqdm.auto import tqdm
 
 from conceptome.core import Csr, Edits, InputError, Names, row_batches
 from conceptome.data.wording import some
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,33 @@ class CellEdits:
         return np.asarray(
             sp.csr_array((values, np.arange(len(values)), self.indptr), shape=shape) @ np.ones(shape[1])
         )
+
+
+def read_x(adata: AnnData) -> Csr:
+    """Return ``X`` as it is, sharing nothing with the caller's.
+
+    Parameters
+    ----------
+    adata
+        Cells.
+
+    Returns
+    -------
+    Canonical CSR ``(n_cells, n_genes)``, float64, without stored zeros.
+
+    Raises
+    ------
+    InputError
+        If there is no ``X``.
+    """
+    x = adata.to_memory().X if adata.isbacked else adata.X
+    if x is None:
+        msg = "The AnnData has no X, which the encoder was told to read. Put the values there."
+        raise InputError(msg)
+    values = sp.csr_array(x, dtype=np.float64, copy=True)
+    values.sum_duplicates()
+    values.eliminate_zeros()
+    return values
 
 
 def to_model_genes(values: Csr, columns: Int[np.ndarray, " model_genes"]) -> Csr:

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float
 
-from conceptome.core import Csr, InputError, Names
+from conceptome.core import Csr, InputError, Names, require_at_least, require_choice, require_positive
 from conceptome.data import raw_counts
+from conceptome.encoders.cells import read_x
 from conceptome.encoders.normalise import log_normalise
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+Edit: TypeAlias = Literal["values", "normalised"]
 
 MOST_COMPONENTS = 50
 
 
 @dataclass(frozen=True)
 class LinearOptions:
-    """Settings of the linear encoder."""
+    """Settings of the linear encoder.
+
+    Raises
+    ------
+    InputError
+        If a value is not one of its choices or out of its range.
+    """
 
     n_components: int | None = None
     """Principal components to fit, the length of the embedding; None = 50, fewer on tiny data."""
@@ -30,14 +38,21 @@ class LinearOptions:
     """Total to which every cell is scaled, over the genes that the encoder knows; None = no scaling."""
     log1p: bool = True
     """Take log(1 + x) after scaling. Without scaling and log the encoder is the bare map W x + b of ``X``."""
-    edit: Literal["values", "normalised"] = "values"
+    edit: Edit = "values"
     """``"values"``: a count is edited and the total recomputed, so that all genes move. ``"normalised"``: one
     normalised value is edited, nothing else moves, and values are given in normalised units."""
+
+    def __post_init__(self) -> None:
+        require_choice("edit", self.edit, get_args(Edit))
+        if self.n_components is not None:
+            require_at_least("n_components", self.n_components, 1)
+        if self.target_sum is not None:
+            require_positive("target_sum", self.target_sum)
 
     def read(self, adata: AnnData) -> Csr:
         """Return raw counts, or ``X`` as it is for the bare map; ``(n_cells, n_genes)``, float64."""
         if self.target_sum is None and not self.log1p:
-            return sp.csr_array(adata.X, dtype=np.float64)
+            return read_x(adata)
         return raw_counts(adata).astype(np.float64)
 
     def normalise(self, counts: Csr, names: Names) -> Csr:

@@ -24,7 +24,7 @@ from conceptome.core import (
     require_choice,
 )
 from conceptome.data import gene_column, look_up, raw_counts, symbols
-from conceptome.encoders.cells import edits_by_cell, require_counts
+from conceptome.encoders.cells import edits_by_cell, read_x, require_counts
 from conceptome.encoders.precision import Precision, uses_bfloat16
 from conceptome.encoders.scgpt_decoder import ScgptDecoder
 from conceptome.encoders.scgpt_files import CLS, ScgptModel, complete, read_scgpt, require_weights
@@ -203,15 +203,11 @@ class ScgptEncoder:
         Raises
         ------
         InputError
-            If there are no raw counts, or ``X`` has values that are negative or not finite.
+            If there are no raw counts, or ``X`` is missing or has values that are negative or not finite.
         """
         if self.options.reads == "counts":
             return raw_counts(adata).astype(np.float64)
-        import scipy.sparse as sp
-
-        values = sp.csr_array(adata.X, dtype=np.float64)
-        values.eliminate_zeros()
-        values.sort_indices()
+        values = read_x(adata)
         if values.nnz and not (np.isfinite(values.data).all() and values.data.min() >= 0):
             msg = "X has values that are negative, NaN or infinite. scGPT reads expression; give counts."
             raise InputError(msg)

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 import scipy.sparse as sp
 
-from conceptome.core import InputError, require_extra
+from conceptome.core import InputError, require_at_least, require_choice, require_extra, require_positive
 from conceptome.data import raw_counts
 from conceptome.data.wording import did_you_mean, some
 from conceptome.encoders.scvi_architecture import ScviArchitecture
@@ -27,12 +27,19 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 MIN_CELLS = 20
+Likelihood: TypeAlias = Literal["nb", "zinb", "poisson"]
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu"}
 
 
 @dataclass(frozen=True)
 class ScviOptions:
-    """Settings of a scVI fit; unnamed settings are those of scvi-tools."""
+    """Settings of a scVI fit; unnamed settings are those of scvi-tools.
+
+    Raises
+    ------
+    InputError
+        If a value is not one of its choices or out of its range.
+    """
 
     n_latent: int = 10
     """Length of the embedding."""
@@ -40,7 +47,7 @@ class ScviOptions:
     """Width of the hidden layers."""
     n_layers: int = 1
     """Hidden layers of the encoder and of the decoder."""
-    gene_likelihood: Literal["nb", "zinb", "poisson"] = "nb"
+    gene_likelihood: Likelihood = "nb"
     """Distribution of counts; droplet data need no zero inflation (Svensson 2020, Nat Biotechnol 38, 147)."""
     encode_covariates: bool = False
     """Show the batch to the encoder too, not only to the decoder."""
@@ -52,6 +59,14 @@ class ScviOptions:
     """Step size of Adam."""
     patience: int = 10
     """Stop after this many epochs without a better ELBO on the tenth of the cells that is held out."""
+
+    def __post_init__(self) -> None:
+        require_choice("gene_likelihood", self.gene_likelihood, get_args(Likelihood))
+        for name in ("n_latent", "n_hidden", "n_layers", "batch_size", "patience"):
+            require_at_least(name, getattr(self, name), 1)
+        if self.max_epochs is not None:
+            require_at_least("max_epochs", self.max_epochs, 1)
+        require_positive("learning_rate", self.learning_rate)
 
     def epochs(self, n_cells: int) -> int:
         """Return the upper limit of epochs for a number of cells."""
