@@ -1,24 +1,37 @@
 from .affine import AffineDictionary, Weights
 from .baselines import IcaDictionary, NeuronDictionary, PcaDictionary
+from .batch_topk import BatchTopK, BatchTopKDictionary
 from .centroids import KMeansDictionary
 from .fidelity import explained_variance
 from .heldout import HeldoutSplit
+from .jumprelu import JumpReLU, JumpReluDictionary, ThresholdedWeights
+from .matryoshka import Matryoshka, MatryoshkaDictionary
 from .nonnegative import NmfDictionary
 from .options import TrainingOptions
 from .random_sae import RandomSaeDictionary
+from .relu_l1 import ReluL1, ReluL1Dictionary
 from .storage import load
 from .topk import TopK, TopKDictionary
 from .training import train
 
 __all__ = [
     "AffineDictionary",
+    "BatchTopK",
+    "BatchTopKDictionary",
     "HeldoutSplit",
     "IcaDictionary",
+    "JumpReLU",
+    "JumpReluDictionary",
     "KMeansDictionary",
+    "Matryoshka",
+    "MatryoshkaDictionary",
     "NeuronDictionary",
     "NmfDictionary",
     "PcaDictionary",
     "RandomSaeDictionary",
+    "ReluL1",
+    "ReluL1Dictionary",
+    "ThresholdedWeights",
     "TopK",
     "TopKDictionary",
     "TrainingOptions",

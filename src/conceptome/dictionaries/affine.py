@@ -71,7 +71,7 @@ class Weights:
 
     def astype(self, dtype: np.dtype[Any]) -> Weights:
         """Return the weights in another floating type; without a copy where it is theirs already."""
-        return Weights(**{name: array.astype(dtype, copy=False) for name, array in self.arrays().items()})
+        return type(self)(**{name: array.astype(dtype, copy=False) for name, array in self.arrays().items()})
 
 
 class AffineDictionary:
@@ -92,6 +92,7 @@ class AffineDictionary:
     """
 
     kind: str
+    weights_type: type[Weights] = Weights
 
     def __init__(
         self,
@@ -273,7 +274,7 @@ class AffineDictionary:
             If the folder is incomplete or damaged, or holds another kind of dictionary.
         """
         config, arrays = read_folder(path)
-        names = {field.name for field in fields(Weights)}
+        names = {field.name for field in fields(cls.weights_type)}
         if config["kind"] != cls.kind or set(arrays) != names:
             msg = (
                 f"{path} holds a {config['kind']!r} dictionary with the weights {sorted(arrays)}, expected "
@@ -283,7 +284,7 @@ class AffineDictionary:
         stored_id = config.pop("dictionary_id")
         del config["kind"]
         try:
-            dictionary = cls(Weights(**arrays), **config)
+            dictionary = cls(cls.weights_type(**arrays), **config)
         except (TypeError, ValueError, InputError) as error:
             msg = f"{path}: its settings do not fit a {cls.kind!r} dictionary ({error}). Restore the folder."
             raise CheckpointError(msg) from None

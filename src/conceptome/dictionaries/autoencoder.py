@@ -1,7 +1,8 @@
-"""The autoencoder that all families train and the activation rules in which they differ, in torch."""
+"""The autoencoder that all families train in torch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -26,6 +27,15 @@ class Rule(nn.Module):
     def forward(self, pre: Tensor) -> Tensor:
         """Turn pre-activations into activations."""
         return pre.relu()
+
+    def prepare(self, batches: Iterable[Tensor]) -> None:
+        """Set what depends on the first pre-activations, given in batches of cells."""
+
+    def calibrate(self, batches: Iterable[Tensor]) -> None:
+        """Set what depends on the pre-activations after an epoch, given in batches of cells."""
+
+    def revive(self, dead: Tensor) -> None:
+        """Prepare dead concepts, a mask, for their new directions."""
 
 
 class Autoencoder(nn.Module):
@@ -70,18 +80,6 @@ class Autoencoder(nn.Module):
     def normalise(self) -> None:
         """Give every direction unit length."""
         self.directions.div_(self.directions.norm(dim=1, keepdim=True))
-
-
-class TopKRule(Rule):
-    """Keep the k largest positive pre-activations of each cell [Gao24]."""
-
-    def __init__(self, k: int) -> None:
-        super().__init__()
-        self.k = k
-
-    def forward(self, pre: Tensor) -> Tensor:
-        """Turn pre-activations into activations."""
-        return strongest(pre, self.k)
 
 
 def strongest(pre: Tensor, k: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from conceptome.dictionaries.options import Recipe, TrainingOptions
 LR_DROPS = 2
 LR_FACTOR = 0.2
 REVIVED_NORM = 0.5  # of a living concept's encoder; longer ones push others out and die again
-REVIVAL_CELLS = 16_384
+SAMPLED_CELLS = 16_384
 
 logger = logging.getLogger(__name__)
 
@@ -90,18 +91,25 @@ class _Run:
         rows = torch.randint(len(cells), (self.recipe.n_concepts,), generator=generator)
         directions = cells[rows.to(cells.device)] - b_dec
         self.model = Autoencoder(directions, b_dec, options.rule())
+        self.model.rule.prepare(self._preactivations(torch.arange(len(cells), device=cells.device)))
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.recipe.lr)
         self.silent = torch.zeros(len(directions), device=cells.device)
         self.variance = (cells - cells.mean(0)).square().sum(1).mean()
 
     def epoch(self, *, revive: bool) -> None:
-        """Pass once over the cells, then re-initialise dead concepts."""
+        """Pass once over the cells, then re-initialise dead concepts and calibrate the rule."""
+        self.model.train()
         order = torch.randperm(len(self.cells), generator=self.generator).to(self.cells.device)
         for rows in torch.split(order, self.recipe.batch_size):
             self._step(self.cells[rows])
         dead = self.silent > self.recipe.dead_after
         if revive and dead.any():
             self._revive(dead)
+        self.model.rule.calibrate(self._preactivations(order))
+
+    def _preactivations(self, order: Tensor) -> Iterator[Tensor]:
+        for rows in torch.split(order[:SAMPLED_CELLS], self.recipe.batch_size):
+            yield self.model.preactivations(self.cells[rows]).detach()
 
     def _step(self, x: Tensor) -> None:
         outcome = self.model(x)
@@ -132,7 +140,7 @@ class _Run:
         again and again, and concepts that share them die again.
         """
         model = self.model
-        candidates = torch.randperm(len(self.cells), generator=self.generator)[:REVIVAL_CELLS]
+        candidates = torch.randperm(len(self.cells), generator=self.generator)[:SAMPLED_CELLS]
         cells = self.cells[candidates.to(self.cells.device)]
         residual = cells - model(cells).x_hat
         weight = residual.norm(dim=1).cpu()
@@ -142,8 +150,9 @@ class _Run:
         model.directions[dead] = directions
         model.w_enc[dead] = REVIVED_NORM * norm * directions
         model.b_enc[dead] = 0
+        model.rule.revive(dead)
         self.silent[dead] = 0
-        for parameter in (model.directions, model.w_enc, model.b_enc):
+        for parameter in (model.directions, model.w_enc, model.b_enc, *model.rule.parameters()):
             for moment in ("exp_avg", "exp_avg_sq"):
                 self.optimiser.state[parameter][moment][dead] = 0
 
@@ -161,7 +170,7 @@ class _Run:
     @torch.no_grad()
     def measure(self, x: Tensor) -> tuple[dict[str, float], float]:
         """Compute FVU and L0 of cells, the share of dead concepts and the learning rate; and the loss."""
-        outcome = self.model(x)
+        outcome = self.model.eval()(x)
         centre = self.cells.mean(0)
         fvu = float((x - outcome.x_hat).square().sum() / (x - centre).square().sum())
         state = {

@@ -80,6 +80,13 @@ class TrainingOptions(ABC, Generic[D]):
             msg = f"{self._family}: {name} is {value}, expected a positive whole number."
             raise InputError(msg)
 
+    def _require_positive(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < np.inf:
+                msg = f"{self._family}: {name} is {value}, expected a number above 0."
+                raise InputError(msg)
+
     def resolve(self: F, *, d_embed: int, n_train: int) -> F:
         """Fill in what depends on the data.
 
@@ -176,14 +183,31 @@ class Recipe:
         return cls(**{part.name: getattr(options, part.name) for part in fields(cls)})
 
 
-def default_k(d_embed: int) -> int:
-    """Return how many concepts a cell activates by default: d_embed / 2, between 2 and 16."""
-    return max(2, min(16, d_embed // 2))
+def sizes(n_concepts: int | None, k: int | None, *, d_embed: int, n_train: int) -> dict[str, int]:
+    """Fill in how many concepts there are and how many a cell activates.
 
+    Parameters
+    ----------
+    n_concepts, k
+        As asked for. None = min(512, 8 d_embed, n_train / 10), at least 2 k; d_embed / 2, between 2 and 16.
+    d_embed
+        Width of the embedding.
+    n_train
+        Cells to learn from.
 
-def default_n_concepts(k: int, *, d_embed: int, n_train: int) -> int:
-    """Return how many concepts a dictionary has by default, at least 2 k."""
-    return max(2 * k, min(512, 8 * d_embed, n_train // 10))
+    Returns
+    -------
+    Both, by name.
+
+    Raises
+    ------
+    InputError
+        If the default k is larger than the `n_concepts` asked for.
+    """
+    k = k or max(2, min(16, d_embed // 2))
+    n_concepts = n_concepts or max(2 * k, min(512, 8 * d_embed, n_train // 10))
+    require_k(k, n_concepts)
+    return {"n_concepts": n_concepts, "k": k}
 
 
 def require_k(k: int, n_concepts: int) -> None:

@@ -10,13 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from conceptome.dictionaries.affine import AffineDictionary, Weights
-from conceptome.dictionaries.options import (
-    TrainingOptions,
-    default_k,
-    default_n_concepts,
-    require_k,
-    resolved,
-)
+from conceptome.dictionaries.options import TrainingOptions, require_k, resolved, sizes
+from conceptome.dictionaries.selection import keep_strongest, keep_strongest_one
 
 if TYPE_CHECKING:
     from conceptome.dictionaries.autoencoder import Rule
@@ -74,14 +69,7 @@ class TopKDictionary(AffineDictionary):
         -------
         Activations of the same shape and type, with at most k non-zeros per row.
         """
-        positive = np.maximum(pre, 0)
-        last = np.partition(positive, self.n_concepts - self.k, axis=1)[:, [self.n_concepts - self.k]]
-        above = positive > last
-        tied = positive == last
-        places = self.k - above.sum(axis=1, keepdims=True)
-        keep = above | (tied & (np.cumsum(tied, axis=1) <= places))
-        activations: np.ndarray = np.where(keep, positive, positive.dtype.type(0))
-        return activations
+        return keep_strongest(pre, self.k)
 
     def activate_one(
         self, pre: Float[np.ndarray, "rows concepts"], concept: int
@@ -99,10 +87,7 @@ class TopKDictionary(AffineDictionary):
         -------
         ``activate(pre)[:, concept]``, exactly.
         """
-        own = pre[:, [concept]]
-        rivals = (pre > own).sum(axis=1) + (pre[:, :concept] == own).sum(axis=1)
-        activation: np.ndarray = np.where(rivals < self.k, np.maximum(own[:, 0], 0), pre.dtype.type(0))
-        return activation
+        return keep_strongest_one(pre, concept, k=self.k)
 
 
 @dataclass(frozen=True)
@@ -119,14 +104,11 @@ class TopK(TrainingOptions[TopKDictionary]):
             require_k(self.k, self.n_concepts)
 
     def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
-        k = self.k or default_k(d_embed)
-        n_concepts = self.n_concepts or default_n_concepts(k, d_embed=d_embed, n_train=n_train)
-        require_k(k, n_concepts)
-        return {"k": k, "n_concepts": n_concepts}
+        return sizes(self.n_concepts, self.k, d_embed=d_embed, n_train=n_train)
 
     def rule(self) -> Rule:
         """Make the activation rule that is trained."""
-        from conceptome.dictionaries.autoencoder import TopKRule
+        from conceptome.dictionaries.rules import TopKRule
 
         return TopKRule(resolved(self.k))
 
