@@ -139,6 +139,35 @@ def test_refuses_a_small_file_of_many_large_tensors(tmp_path):
         read_torch_zip(saved(many, tmp_path / "model.pt"))
 
 
+def test_reads_numbers_once_however_often_they_are_named(tmp_path):
+    """A list of one storage a thousand times, under two types and two names."""
+    storage = b"(X\x07\x00\x00\x00storagectorch\n%s\nX\x01\x00\x00\x00%sX\x03\x00\x00\x00cpuK\x01tQ"
+    again = [storage % (kind, key) for kind in (b"FloatStorage", b"BFloat16Storage") for key in (b"0", b"1")]
+    path = tmp_path / "model.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/data.pkl", b"\x80\x02](" + b"".join(again) * 1000 + b"e.")
+        for key in "01":
+            archive.writestr(f"model/data/{key}", bytes(100_000))
+    tracemalloc.start()
+    found = read_torch_zip(path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+    assert len(found) == 4000
+    assert all(numbers is found[number % 4] for number, numbers in enumerate(found))
+
+
+def test_a_few_bytes_of_a_torch_file_ask_for_no_memory(tmp_path):
+    path = tmp_path / "model.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "model/data.pkl", b"\x80\x02}r\xff\xff\xff\x3f."
+        )  # puts into place 2**30 of the memo
+    tracemalloc.start()
+    assert read_torch_zip(path) == {}
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
 def test_reads_a_list_of_lists_of_itself_once(tmp_path):
     nested = [1.0]
     for _ in range(100):

@@ -37,7 +37,7 @@ STORAGE_TYPES = {
 }
 PLAIN_KINDS = "fiubU"
 MOST_REPEATS = 16
-"""Tensors may share their numbers, as tied weights do; all together they have at most so many file sizes."""
+"""Tensors may share their numbers, as tied weights do; all that is read has at most so many file sizes."""
 LARGEST_DICTIONARY = 2**26
 """Bytes; the dictionaries of published models have about one million."""
 
@@ -158,8 +158,11 @@ class _DType:
         return dtype
 
 
-class _Reader(pickle.Unpickler):
-    """An unpickler whose callables are the methods below, a placeholder, and OrderedDict."""
+class _Reader(pickle._Unpickler):
+    """An unpickler whose callables are the methods below, a placeholder, and OrderedDict.
+
+    The one in Python: that in C allocates whatever room for references a few bytes of the file ask for.
+    """
 
     def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
         self._archive = archive
@@ -167,6 +170,7 @@ class _Reader(pickle.Unpickler):
         (entry,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         self._folder = entry.removesuffix("data.pkl")
         self._room = MOST_REPEATS * path.stat().st_size
+        self._storages: dict[tuple[str, str], np.ndarray] = {}
         byte_order = f"{self._folder}byteorder"
         if byte_order in archive.namelist() and self._bytes("byteorder") != b"little":
             msg = "saved on a big-endian machine"
@@ -197,18 +201,23 @@ class _Reader(pickle.Unpickler):
         return _look_up(self._known, module, name, self._path)
 
     def persistent_load(self, pid: Any) -> np.ndarray:  # noqa: ANN401
-        """Read the raw numbers of a tensor."""
+        """Read the raw numbers of a tensor, once however many tensors share them."""
         _, dtype, key, _, _ = pid
-        content = self._bytes(f"data/{key}")
-        if dtype == BFLOAT16:  # the upper half of a float32, which numpy lacks
-            return (np.frombuffer(content, dtype="<u2").astype("<u4") << 16).view("<f4")
-        return np.frombuffer(content, dtype=dtype)
+        if (dtype, key) not in self._storages:
+            content = self._bytes(f"data/{key}")
+            if dtype == BFLOAT16:  # the upper half of a float32, which numpy lacks
+                numbers = (np.frombuffer(content, dtype="<u2").astype("<u4") << 16).view("<f4")
+            else:
+                numbers = np.frombuffer(content, dtype=dtype)
+            self._storages[dtype, key] = numbers
+        return self._storages[dtype, key]
 
     def _bytes(self, name: str) -> bytes:
         entry = self._archive.getinfo(self._folder + name)
         if entry.compress_type != zipfile.ZIP_STORED:
             msg = f"{entry.filename} is compressed, which torch.save never does"
             raise ValueError(msg)
+        self._take_room(entry.file_size)
         return self._archive.read(entry)
 
     def _tensor(
@@ -218,13 +227,16 @@ class _Reader(pickle.Unpickler):
         if n_numbers > storage.size:
             msg = f"a tensor of shape {tuple(shape)} over {storage.size} numbers"
             raise ValueError(msg)
-        self._room -= n_numbers * size
-        if self._room < 0:
-            msg = "it names the same numbers again and again"
-            raise ValueError(msg)
+        self._take_room(n_numbers * size)
         strides = tuple(step * size for step in stride)
         view = np.ndarray(tuple(shape), storage.dtype, storage.data, offset * size, strides)
         return view.copy()
+
+    def _take_room(self, n_bytes: int) -> None:
+        self._room -= n_bytes
+        if self._room < 0:
+            msg = "it names the same numbers again and again"
+            raise ValueError(msg)
 
     def _array(self, *_: object) -> _Array:
         return _Array()
@@ -234,10 +246,7 @@ class _Reader(pickle.Unpickler):
 
 
 class _DictionaryReader(pickle._Unpickler):
-    """An unpickler for one flat dictionary.
-
-    The one in Python: that in C allocates whatever room for references a few bytes of the file ask for.
-    """
+    """An unpickler for one flat dictionary; in Python, as `_Reader` is."""
 
     def __init__(self, content: bytes, path: Path) -> None:
         super().__init__(io.BytesIO(content))
