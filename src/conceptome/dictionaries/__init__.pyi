@@ -10,6 +10,7 @@ from .nonnegative import NmfDictionary
 from .options import TrainingOptions
 from .random_sae import RandomSaeDictionary
 from .relu_l1 import ReluL1, ReluL1Dictionary
+from .saelens import export_saelens, import_saelens
 from .storage import load
 from .topk import TopK, TopKDictionary
 from .training import train
@@ -37,6 +38,8 @@ __all__ = [
     "TrainingOptions",
     "Weights",
     "explained_variance",
+    "export_saelens",
+    "import_saelens",
     "load",
     "train",
 ]
