@@ -2,6 +2,7 @@ from .affine import AffineDictionary, Weights
 from .baselines import IcaDictionary, NeuronDictionary, PcaDictionary
 from .batch_topk import BatchTopK, BatchTopKDictionary
 from .centroids import KMeansDictionary
+from .comparison import Matching, match_concepts
 from .fidelity import explained_variance
 from .heldout import HeldoutSplit
 from .jumprelu import JumpReLU, JumpReluDictionary, ThresholdedWeights
@@ -9,6 +10,7 @@ from .matryoshka import Matryoshka, MatryoshkaDictionary
 from .nonnegative import NmfDictionary
 from .options import TrainingOptions
 from .random_sae import RandomSaeDictionary
+from .recurrence import Consensus, Stability, consensus, stability
 from .relu_l1 import ReluL1, ReluL1Dictionary
 from .saelens import export_saelens, import_saelens
 from .storage import load
@@ -19,11 +21,13 @@ __all__ = [
     "AffineDictionary",
     "BatchTopK",
     "BatchTopKDictionary",
+    "Consensus",
     "HeldoutSplit",
     "IcaDictionary",
     "JumpReLU",
     "JumpReluDictionary",
     "KMeansDictionary",
+    "Matching",
     "Matryoshka",
     "MatryoshkaDictionary",
     "NeuronDictionary",
@@ -32,14 +36,18 @@ __all__ = [
     "RandomSaeDictionary",
     "ReluL1",
     "ReluL1Dictionary",
+    "Stability",
     "ThresholdedWeights",
     "TopK",
     "TopKDictionary",
     "TrainingOptions",
     "Weights",
+    "consensus",
     "explained_variance",
     "export_saelens",
     "import_saelens",
     "load",
+    "match_concepts",
+    "stability",
     "train",
 ]
