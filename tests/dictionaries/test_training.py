@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jaxtyping
 import numpy as np
 import pandas as pd
@@ -5,7 +7,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from conceptome.core import Dictionary, Embeddings, InputError
-from conceptome.dictionaries import HeldoutSplit, PcaDictionary, TopK, explained_variance, train
+from conceptome.dictionaries import HeldoutSplit, PcaDictionary, ReluL1, TopK, explained_variance, train
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,39 @@ def test_dead_concepts_are_revived():
     assert dictionary.training["fidelity"]["dead"] <= 0.1
 
 
+def test_the_average_of_the_weights_is_kept(planted):
+    """At a high learning rate weights jump about; their average does not."""
+    options = TopK(24, 2, max_epochs=30, lr=0.03, patience=30)
+    plain = train(planted[0], options, progress=False)
+    average = train(planted[0], replace(options, ema=0.98), progress=False)
+    np.testing.assert_allclose(np.linalg.norm(average.directions, axis=1), 1, atol=1e-5)
+    assert average.training["fidelity"]["r2_heldout"] > plain.training["fidelity"]["r2_heldout"]
+
+    def jumps(dictionary):
+        return np.abs(np.diff([epoch["fvu"] for epoch in dictionary.training["progress"][10:]])).mean()
+
+    assert jumps(average) < 0.5 * jumps(plain)
+
+
+def test_the_learning_rate_rises_and_falls(planted):
+    options = TopK(24, 2, max_epochs=20, warmup_epochs=4, decay="linear")
+    rates = [epoch["lr"] for epoch in train(planted[0], options, progress=False).training["progress"]]
+    assert rates[:4] == pytest.approx([0.00075, 0.0015, 0.00225, 0.003])
+    assert rates[4:16] == [0.003] * 12
+    assert len(rates) == 20
+    assert rates[16:] == sorted(rates[16:], reverse=True)
+    assert rates[-1] < 1e-4
+
+
+def test_says_when_it_diverges():
+    z = np.random.default_rng(0).normal(size=(100, 4))
+    with pytest.raises(InputError) as error:
+        train(z, ReluL1(8, lr=1e30, max_epochs=5), progress=False)
+    assert str(error.value) == (
+        "Training diverged: the loss is nan after 1 epochs. Choose a smaller lr than 1e+30."
+    )
+
+
 def test_whole_donors_are_held_out():
     z = np.random.default_rng(2).normal(size=(200, 4))
     donors = np.repeat(["d1", "d2", "d3", "d4"], 50).tolist()
@@ -109,6 +144,12 @@ def test_defaults_follow_the_data(d_embed, n_train, k, n_concepts):
     [
         ({"k": 0}, "TopK: k is 0, expected a positive whole number."),
         ({"lr": 0.0}, "TopK: lr is 0.0 and aux_weight 0.03125, expected lr > 0 and aux_weight >= 0."),
+        (
+            {"lr": float("nan")},
+            "TopK: lr is nan and aux_weight 0.03125, expected lr > 0 and aux_weight >= 0.",
+        ),
+        ({"ema": 1.0}, "TopK: ema is 1.0, expected a share of at least 0 and below 1."),
+        ({"warmup_epochs": -1}, "TopK: warmup_epochs is -1, expected at least 0."),
         (
             {"heldout_fraction": 0.9},
             "TopK: heldout_fraction is 0.9, expected a share above 0 and at most 0.5.",

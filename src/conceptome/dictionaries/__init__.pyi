@@ -2,6 +2,7 @@ from .affine import AffineDictionary, Weights
 from .baselines import IcaDictionary, NeuronDictionary, PcaDictionary
 from .batch_topk import BatchTopK, BatchTopKDictionary
 from .centroids import KMeansDictionary
+from .checkpoint import Checkpoint
 from .comparison import Matching, match_concepts
 from .fidelity import explained_variance
 from .heldout import HeldoutSplit
@@ -22,6 +23,7 @@ __all__ = [
     "BatchTopK",
     "BatchTopKDictionary",
     "Consensus",
+    "Checkpoint",
     "HeldoutSplit",
     "IcaDictionary",
     "JumpReLU",

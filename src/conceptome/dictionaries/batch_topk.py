@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from conceptome.core import require_at_least
 from conceptome.dictionaries.affine import AffineDictionary, Weights
-from conceptome.dictionaries.options import TrainingOptions, require_k, resolved, sizes
+from conceptome.dictionaries.options import TrainingOptions, resolved, sizes
 from conceptome.dictionaries.selection import keep_above
 
 if TYPE_CHECKING:
@@ -78,9 +78,7 @@ class BatchTopK(TrainingOptions[BatchTopKDictionary]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_count("k")
-        if self.n_concepts is not None and self.k is not None:
-            require_k(self.k, self.n_concepts)
+        self._require_k(self.k)
 
     def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
         return sizes(self.n_concepts, self.k, d_embed=d_embed, n_train=n_train)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from conceptome.core import InputError
 from conceptome.dictionaries.affine import AffineDictionary, Weights
-from conceptome.dictionaries.options import TrainingOptions, require_k, resolved, sizes
+from conceptome.dictionaries.options import TrainingOptions, resolved, sizes
 from conceptome.dictionaries.selection import keep_above
 
 if TYPE_CHECKING:
@@ -93,10 +93,8 @@ class JumpReLU(TrainingOptions[JumpReluDictionary]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_count("k")
+        self._require_k(self.k)
         self._require_positive("l0_weight", "bandwidth")
-        if self.n_concepts is not None and self.k is not None:
-            require_k(self.k, self.n_concepts)
 
     def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
         bandwidth = self.bandwidth or 0.05 * float(np.sqrt(d_embed))

@@ -108,10 +108,8 @@ class Matryoshka(TrainingOptions[MatryoshkaDictionary]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_count("k")
+        self._require_k(self.k)
         require_choice("Matryoshka: activation", self.activation, get_args(Activation))
-        if self.n_concepts is not None and self.k is not None:
-            require_k(self.k, self.n_concepts)
         if self.prefixes is not None:
             _require_prefixes(self.prefixes, self.n_concepts or max(self.prefixes, default=0))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 
-from conceptome.core import InputError
+from conceptome.core import InputError, require_at_least, require_choice
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from conceptome.dictionaries.autoencoder import Autoencoder, Outcome, Rule
 
 SEEN_CELLS = 20_000_000
+
+Decay = Literal["plateau", "linear"]
 
 D = TypeVar("D", bound="AffineDictionary")
 F = TypeVar("F", bound="TrainingOptions[Any]")
@@ -35,20 +37,30 @@ class TrainingOptions(ABC, Generic[D]):
     n_concepts: int | None = field(default=None, kw_only=False)
     """Concepts in the dictionary. None = min(512, 8 d_embed, n_train / 10), at least 2 k."""
     max_epochs: int | None = None
-    """Passes over the training cells at most; training ends earlier when validation cells stop improving.
+    """Passes over the training cells at most; fewer when validation cells stop improving.
     None = 20 million cells in all, between 20 and 1,000 passes."""
     batch_size: int | None = None
     """Cells per step. None = n_train / 8, between 64 and 1,024."""
     lr: float = 3e-3
-    """Adam's learning rate; lowered on plateaus."""
+    """Adam's learning rate at its highest."""
+    warmup_epochs: int = 0
+    """Epochs in which the learning rate rises from 0."""
+    decay: Decay = "plateau"
+    """How it falls: "plateau" to a fifth when validation cells stop improving, twice, until training ends at
+    the third time; "linear" to 0 over the last fifth of `max_epochs`, all of which take place."""
+    ema: float = 0.0
+    """Share of its past that a running average of the weights keeps per step, such as 0.99; the average is
+    what is measured and kept. 0 = the weights themselves."""
     dead_after: int | None = None
     """A concept that has not fired for so many cells is dead. None = 5 epochs."""
     k_aux: int | None = None
     """Dead concepts that reconstruct the residual of a cell [Gao24]. None = d_embed / 2."""
     aux_weight: float = 1 / 32
     """Weight of that reconstruction in the loss; 0 turns it off."""
+    resample: bool = True
+    """Whether dead concepts are pointed at badly reconstructed cells after each epoch."""
     patience: int | None = None
-    """Epochs without improvement on validation cells before the learning rate falls. None = a tenth of
+    """Epochs without improvement on validation cells that make a plateau. None = a tenth of
     `max_epochs`, between 2 and 30."""
     validation_fraction: float = 0.1
     """Share of the training cells, at most 20,000, that choose the epoch and are not learned from."""
@@ -63,6 +75,11 @@ class TrainingOptions(ABC, Generic[D]):
             if not 0 < value <= 0.5:
                 msg = f"{self._family}: {name} is {value}, expected a share above 0 and at most 0.5."
                 raise InputError(msg)
+        require_at_least(f"{self._family}: warmup_epochs", self.warmup_epochs, 0)
+        require_choice(f"{self._family}: decay", self.decay, get_args(Decay))
+        if not 0 <= self.ema < 1:
+            msg = f"{self._family}: ema is {self.ema}, expected a share of at least 0 and below 1."
+            raise InputError(msg)
         if not (0 < self.lr < np.inf and 0 <= self.aux_weight < np.inf):
             msg = (
                 f"{self._family}: lr is {self.lr} and aux_weight {self.aux_weight}, "
@@ -79,6 +96,11 @@ class TrainingOptions(ABC, Generic[D]):
         if value is not None and (not isinstance(value, Integral) or value < 1):
             msg = f"{self._family}: {name} is {value}, expected a positive whole number."
             raise InputError(msg)
+
+    def _require_k(self, k: int | None) -> None:
+        self._require_count("k")
+        if self.n_concepts is not None and k is not None:
+            require_k(k, self.n_concepts)
 
     def _require_positive(self, *names: str) -> None:
         for name in names:
@@ -175,6 +197,10 @@ class Recipe:
     dead_after: int
     k_aux: int
     aux_weight: float
+    resample: bool
+    warmup_epochs: int
+    decay: Decay
+    ema: float
     patience: int
 
     @classmethod

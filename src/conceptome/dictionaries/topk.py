@@ -99,9 +99,7 @@ class TopK(TrainingOptions[TopKDictionary]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_count("k")
-        if self.n_concepts is not None and self.k is not None:
-            require_k(self.k, self.n_concepts)
+        self._require_k(self.k)
 
     def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
         return sizes(self.n_concepts, self.k, d_embed=d_embed, n_train=n_train)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from conceptome.core import Embeddings, InputError, require_at_least
+from conceptome.core import Embeddings, InputError, content_id, require_at_least
 from conceptome.dictionaries.affine import AffineDictionary
+from conceptome.dictionaries.checkpoint import Checkpoint, Journal
 from conceptome.dictionaries.checks import embedding_values
 from conceptome.dictionaries.fidelity import explained_variance
 from conceptome.dictionaries.heldout import HeldoutSplit
@@ -34,6 +36,7 @@ def train(
     groups: Sequence[str] | None = None,
     device: str = "cpu",
     progress: bool = True,
+    checkpoint: Checkpoint | Path | str | None = None,
 ) -> TopKDictionary: ...
 @overload
 def train(
@@ -44,6 +47,7 @@ def train(
     groups: Sequence[str] | None = None,
     device: str = "cpu",
     progress: bool = True,
+    checkpoint: Checkpoint | Path | str | None = None,
 ) -> D: ...
 def train(
     embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
@@ -53,6 +57,7 @@ def train(
     groups: Sequence[str] | None = None,
     device: str = "cpu",
     progress: bool = True,
+    checkpoint: Checkpoint | Path | str | None = None,
 ) -> AffineDictionary:
     """Train a sparse autoencoder on embeddings; the type of the options decides its family.
 
@@ -72,6 +77,9 @@ def train(
         Where torch computes.
     progress
         Whether to show a progress bar (never shown where the output is not a terminal or notebook).
+    checkpoint
+        A file in which training is written down while it runs. Where it exists, training continues from it,
+        to the weights that it would have had without interruption; a finished training is not repeated.
 
     Returns
     -------
@@ -82,7 +90,9 @@ def train(
     ------
     InputError
         If there are fewer than 50 cells, NaN, no variation, k > n_concepts, a negative seed, or `groups` of
-        another length or with a single value.
+        another length or with a single value, or if training diverges.
+    CheckpointError
+        If the checkpoint is damaged, or belongs to a training with other data, options or seed.
     """
     from conceptome.dictionaries.optimisation import optimise
 
@@ -97,8 +107,18 @@ def train(
     mean, scale = center_and_scale(values[~heldout])
     scaled = ((values - mean) * scale).astype(np.float32)
     family = asked.resolve(d_embed=values.shape[1], n_train=len(learned))
+    journal = None
+    if checkpoint is not None:
+        data = content_id({"groups": groups and list(groups)}, {"values": values})
+        journal = _journal(checkpoint, {"seed": seed, "data": data, **_described(family)})
     maps, log = optimise(
-        scaled[learned], scaled[validation], family, seed=seed, device=device, progress=progress
+        scaled[learned],
+        scaled[validation],
+        family,
+        seed=seed,
+        device=device,
+        progress=progress,
+        journal=journal,
     )
     encoder_id = embeddings.encoder_id if isinstance(embeddings, Embeddings) else ""
     dictionary: AffineDictionary = family.dictionary(
@@ -115,6 +135,15 @@ def train(
         "fidelity": fidelity,
     }
     return dictionary
+
+
+def _described(options: TrainingOptions[Any]) -> dict[str, Any]:
+    return {"family": type(options).__name__, **asdict(options)}
+
+
+def _journal(checkpoint: Checkpoint | Path | str, identity: dict[str, Any]) -> Journal:
+    where = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+    return Journal(where, identity)
 
 
 def _hold_out(

@@ -1,0 +1,67 @@
+"""What happens to a concept that has stopped firing."""
+
+import numpy as np
+import pytest
+import torch
+
+from conceptome.dictionaries import BatchTopK, JumpReLU, Matryoshka, ReluL1, TopK
+from conceptome.dictionaries.optimisation import _Run
+
+DEAD = 3
+FAMILIES = [TopK, BatchTopK, JumpReLU, Matryoshka, ReluL1]
+
+
+def begin(planted, family, **settings):
+    cells = torch.from_numpy(planted[0][:300] - planted[0][:300].mean(axis=0))
+    options = family(16, dead_after=100, **settings).resolve(d_embed=8, n_train=300)
+    return _Run(cells, options, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_dead_concept_is_pointed_at_badly_reconstructed_cells(planted, family, ema):
+    run = begin(planted, family, aux_weight=0.0, ema=ema)
+    run.model.b_enc.data[DEAD] = -1000
+    before = run.model.directions.data[DEAD].clone()
+    run.epoch()
+    direction, encoder = run.model.directions.data[DEAD], run.model.w_enc.data[DEAD]
+    assert float(direction @ before) < 0.999
+    assert run.model.b_enc[DEAD] == 0
+    assert run.silent[DEAD] == 0
+    np.testing.assert_allclose(encoder / encoder.norm(), direction, atol=1e-6)
+    np.testing.assert_array_equal(run.average.w_enc.data[DEAD], encoder)
+    assert not run.optimiser.state[run.model.w_enc]["exp_avg"][DEAD].any()
+    assert run.optimiser.state[run.model.w_enc]["exp_avg"].any()
+    if family is JumpReLU:
+        threshold = run.model.rule.log_threshold.data.exp()
+        living = np.delete(threshold.numpy(), DEAD)
+        assert float(threshold[DEAD]) == pytest.approx(np.sort(living)[7] / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_stays_dead_without_resampling(planted, family):
+    run = begin(planted, family, aux_weight=0.0, resample=False)
+    run.model.b_enc.data[DEAD] = -1000
+    run.epoch()
+    assert run.model.b_enc[DEAD] == -1000
+    assert run.silent[DEAD] == 300
+
+
+@pytest.mark.parametrize("aux_weight", [0.0, 0.5])
+def test_auxk_teaches_concepts_that_others_outdo(planted, aux_weight):
+    run = begin(planted, TopK, k=2, aux_weight=aux_weight, resample=False)
+    run.model.w_enc.data[DEAD] *= 1e-3
+    before = run.model.w_enc.data[DEAD].clone()
+    run.epoch()
+    assert run.silent[DEAD] == 300
+    assert torch.equal(run.model.w_enc.data[DEAD], before) == (aux_weight == 0)
+
+
+@pytest.mark.parametrize("aux_weight", [0.0, 0.5])
+def test_auxk_teaches_concepts_below_their_threshold(planted, aux_weight):
+    run = begin(planted, JumpReLU, aux_weight=aux_weight, resample=False)
+    run.model.rule.log_threshold.data[DEAD] = 5.0
+    before = run.model.w_enc.data[DEAD].clone()
+    run.epoch()
+    assert run.silent[DEAD] == 300
+    assert torch.equal(run.model.w_enc.data[DEAD], before) == (aux_weight == 0)
