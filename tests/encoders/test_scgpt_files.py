@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import zipfile
 
@@ -104,7 +105,9 @@ def test_a_vocabulary_of_another_model(model):
     )
 
 
-@pytest.mark.parametrize("vocabulary", [{"A": 0, "B": 0}, {"A": 0, "B": "1"}, {"A": 0, "B": 7}, {"A": True}])
+@pytest.mark.parametrize(
+    "vocabulary", [{"A": 0, "B": 0}, {"A": 0, "B": "1"}, {"A": 0, "B": 7}, {"A": True}, {"A": [0]}]
+)
 def test_a_vocabulary_that_does_not_count(model, vocabulary):
     (model / "vocab.json").write_text(json.dumps(vocabulary))
     assert "does not number its" in refusal(model)
@@ -162,9 +165,67 @@ def test_a_file_that_holds_something_else(model):
     assert refusal(model).startswith(f"{model / 'best_model.pt'} holds no table of weights.")
 
 
-def test_a_padding_value_that_is_no_number(model):
-    set_args(model, pad_value="low")
-    assert refusal(model) == f"{model / 'args.json'}: pad_value is 'low', expected a number."
+@pytest.mark.parametrize("value", ["low", None, float("nan"), 1e39, 10**400], ids=range(5))
+def test_a_padding_value_that_is_no_number(model, value):
+    set_args(model, pad_value=value)
+    assert refusal(model) == f"{model / 'args.json'}: pad_value is {value!r}, expected a number."
+
+
+@pytest.mark.parametrize(
+    "change", [{3: torch.ones(2)}, {"encoder.enc_norm.bias": np.array(["x"] * 64)}], ids=["name", "text"]
+)
+def test_a_table_of_other_things(model, change):
+    weights = torch.load(model / "best_model.pt", weights_only=True)
+    torch.save({**weights, **change}, model / "best_model.pt")
+    assert refusal(model) == (
+        f"{model / 'best_model.pt'} holds no table of weights. Give the best_model.pt that was published."
+    )
+
+
+def test_a_number_in_the_place_of_a_table(model):
+    save_weights(model, lambda weights: weights.update({"encoder.embedding.weight": torch.tensor(1.0)}))
+    assert "the array 'encoder.embedding.weight' has shape ()" in refusal(model)
+
+
+def test_weights_under_the_names_of_two_versions(model):
+    save_weights(model, lambda weights: weights.update({"module.encoder.enc_norm.bias": torch.ones(64)}))
+    assert refusal(model) == (
+        f"{model / 'best_model.pt'} holds weights twice, under names of different versions. Take it as it "
+        "was published."
+    )
+
+
+def test_a_settings_file_of_absurd_size(model, monkeypatch):
+    monkeypatch.setattr("conceptome.encoders.published.LARGEST_JSON", 10)
+    assert re.fullmatch(r".*args\.json has [\d,]+ bytes, expected at most 10\.", refusal(model))
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    ScgptEncoder.load(model).save(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sizes": {"n_layers": 10**9}}, "n_layers is 1000000000, expected a whole number from 1 to 256."),
+        ({"sizes": {"n_heads": 5}}, "embsize 64 is no multiple of nheads 5."),
+        ({"pad_token": "<none>"}, "names the padding '<none>', which vocab.json lacks. They do not fit."),
+        ({"pad_value": "low"}, "pad_value is 'low', expected a number."),
+        ({"vocabulary": ["<pad>", "<cls>"]}, "should list 1,503 tokens, each once, '<cls>' among them."),
+        ({"vocabulary": 3}, "does not hold the settings of this encoder (TypeError:"),
+    ],
+)
+def test_a_saved_encoder_is_checked_alike(saved, changes, message):
+    path = saved / "config.json"
+    config = json.loads(path.read_text())
+    if "sizes" in changes:
+        changes = {"sizes": {**config["sizes"], **changes["sizes"]}}
+    path.write_text(json.dumps({**config, **changes}))
+    assert message in refusal(saved)
+    path.write_text("[" * 100_000)
+    assert "holds a damaged encoder" in refusal(saved)
 
 
 def test_padding_that_the_vocabulary_lacks(model):

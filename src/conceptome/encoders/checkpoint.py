@@ -35,7 +35,8 @@ STORAGE_TYPES = {
     "ByteStorage": "<u1",
     "BoolStorage": "|b1",
 }
-PLAIN_KINDS = "fiubU"
+PLAIN_NUMBERS = "fiub"
+PLAIN_KINDS = f"{PLAIN_NUMBERS}U"
 MOST_REPEATS = 16
 """Tensors may share their numbers, as tied weights do; all that is read has at most so many file sizes."""
 LARGEST_DICTIONARY = 2**26

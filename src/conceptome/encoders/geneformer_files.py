@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,10 +11,10 @@ import numpy as np
 
 from conceptome.core import CheckpointError
 from conceptome.data.wording import some
-from conceptome.encoders.checkpoint import read_torch_zip
 from conceptome.encoders.geneformer_dictionaries import find_vocabulary
 from conceptome.encoders.geneformer_network import TIED, Activation, GeneformerSizes, expected_shapes
 from conceptome.encoders.geneformer_vocabulary import GeneformerVocabulary
+from conceptome.encoders.published import read_json, read_weights, whole_number
 from conceptome.encoders.storage import CONFIG
 
 SAFETENSORS, TORCH = "model.safetensors", "pytorch_model.bin"
@@ -100,14 +99,7 @@ def read_sizes(file: Path) -> GeneformerSizes:
     CheckpointError
         If the file is damaged or a setting is missing, absurd or not implemented.
     """
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        msg = f"{file} is no JSON ({type(error).__name__}: {error}). Copy or download it again."
-        raise CheckpointError(msg) from error
-    if not isinstance(config, dict):
-        msg = f"{file} holds {type(config).__name__}, expected an object with names and values."
-        raise CheckpointError(msg)
+    config = read_json(file)
     for name, value in FIXED.items():
         if name in config and config[name] != value:
             msg = f"{file}: {name} is {config[name]!r}, expected {value!r}, as in all published Geneformers."
@@ -136,10 +128,7 @@ def checked_sizes(source: Path, found: Mapping[str, Any]) -> GeneformerSizes:
         If a size is missing, no number or absurd.
     """
     for name, largest in LARGEST.items():
-        value = found.get(name)
-        if type(value) is not int or not 0 < value <= largest:
-            msg = f"{source}: {name} is {value!r}, expected a whole number from 1 to {largest:,}."
-            raise CheckpointError(msg)
+        whole_number(source, found, name, largest=largest)
     eps, act = found.get("layer_norm_eps"), found.get("hidden_act")
     if type(eps) is not float or not 0.0 < eps < 1.0:
         msg = f"{source}: layer_norm_eps is {eps!r}, expected a number between 0 and 1."
@@ -176,10 +165,7 @@ def _read_safetensors(
 def _read_torch(
     file: Path, expected: dict[str, tuple[int, ...]], sizes: GeneformerSizes
 ) -> dict[str, np.ndarray]:
-    saved = read_torch_zip(file)
-    if not isinstance(saved, dict) or not all(isinstance(array, np.ndarray) for array in saved.values()):
-        msg = f"{file} holds no table of weights. Give the {TORCH} that was published."
-        raise CheckpointError(msg)
+    saved = read_weights(file)
     _require_weights(file, {name: array.shape for name, array in saved.items()}, expected, sizes)
     return _own(file, saved, expected)
 

@@ -27,8 +27,15 @@ from conceptome.data import gene_column, look_up, raw_counts, symbols
 from conceptome.encoders.cells import edits_by_cell, read_x, require_counts
 from conceptome.encoders.precision import Precision, uses_bfloat16
 from conceptome.encoders.scgpt_decoder import ScgptDecoder
-from conceptome.encoders.scgpt_files import CLS, ScgptModel, complete, read_scgpt, require_weights
-from conceptome.encoders.scgpt_network import Pooling, ScgptNetwork, ScgptSizes
+from conceptome.encoders.scgpt_files import (
+    CLS,
+    ScgptModel,
+    complete,
+    read_scgpt,
+    require_weights,
+    saved_scgpt,
+)
+from conceptome.encoders.scgpt_network import Pooling, ScgptNetwork
 from conceptome.encoders.scgpt_tokens import Binning, Edit, ScgptTokeniser
 from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences
 from conceptome.encoders.storage import CONFIG, load_folder, reading_settings, save_folder
@@ -167,15 +174,8 @@ class ScgptEncoder:
             return cls(read_scgpt(folder), options=options)
         config, weights = load_folder(folder, cls.name)
         with reading_settings(folder):
-            model = ScgptModel(
-                ScgptSizes(**config["sizes"]),
-                tuple(config["vocabulary"]),
-                config["pad_token"],
-                config["pad_value"],
-                weights,
-            )
+            model = saved_scgpt(folder / CONFIG, config, weights)
             saved = ScgptOptions(**config["options"])
-        require_weights(folder, weights, model.sizes)
         return cls(model, options=options or saved)
 
     def save(self, path: Path | str) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,19 @@ import numpy as np
 
 from conceptome.core import CheckpointError
 from conceptome.data.wording import some
-from conceptome.encoders.checkpoint import read_torch_zip
+from conceptome.encoders.published import read_json, read_weights, whole_number
 from conceptome.encoders.scgpt_network import ScgptSizes, expected_shapes
 from conceptome.encoders.storage import require_shapes
 
 ARGS, VOCABULARY, WEIGHTS = "args.json", "vocab.json", "best_model.pt"
 CLS = "<cls>"
+PADDING = {"pad_token": "<pad>", "pad_value": -2}
 SPECIAL = ("<pad>", CLS, "<eoc>")
 """Appended in this order where the vocabulary lacks them."""
 LARGEST = {"embsize": 16_384, "nheads": 256, "d_hid": 65_536, "nlayers": 256}
+MOST_TOKENS = 2**20
+LARGEST_PAD_VALUE = 1e6
+"""Upwards and downwards; the values of genes are cut at 512."""
 
 OPTIONAL = ("decoder.", "mvc_decoder.")
 UNUSED = ("flag_encoder.", "cls_decoder.", "grad_reverse_discriminator.", "mask_encoder.")
@@ -72,18 +75,45 @@ def read_scgpt(folder: Path) -> ScgptModel:
             f"the folder with {ARGS}, {VOCABULARY} and {WEIGHTS} as published."
         )
         raise CheckpointError(msg)
-    args = _read_json(folder / ARGS)
-    vocabulary = _vocabulary(folder / VOCABULARY)
-    pad_token = str(args.get("pad_token", "<pad>"))
-    if pad_token not in vocabulary:
-        msg = f"{folder / ARGS} names the padding {pad_token!r}, which {VOCABULARY} lacks. They do not fit."
-        raise CheckpointError(msg)
-    sizes = ScgptSizes(len(vocabulary), *(_size(folder / ARGS, args, key) for key in LARGEST))
-    if sizes.d_embed % sizes.n_heads:
-        msg = f"{folder / ARGS}: embsize {sizes.d_embed} is no multiple of nheads {sizes.n_heads}."
-        raise CheckpointError(msg)
-    weights = _weights(folder / WEIGHTS, sizes)
-    return ScgptModel(sizes, vocabulary, pad_token, _pad_value(folder / ARGS, args), weights)
+    args, vocabulary = read_json(folder / ARGS), _vocabulary(folder / VOCABULARY)
+    numbers = [whole_number(folder / ARGS, args, name, largest=most) for name, most in LARGEST.items()]
+    sizes = ScgptSizes(len(vocabulary), *numbers)
+    padding = _padding(folder / ARGS, {**PADDING, **args}, vocabulary, sizes)
+    return ScgptModel(sizes, vocabulary, *padding, _weights(folder / WEIGHTS, sizes))
+
+
+def saved_scgpt(file: Path, config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> ScgptModel:
+    """Read what an encoder saved, with the checks of a published model.
+
+    Parameters
+    ----------
+    file
+        ``config.json``, for the message.
+    config
+        What it says.
+    weights
+        Arrays under the names of `ScgptNetwork`.
+
+    Returns
+    -------
+    The model.
+
+    Raises
+    ------
+    CheckpointError
+        If settings or weights are missing, absurd or do not fit together.
+    """
+    names, largest = [field.name for field in fields(ScgptSizes)], (MOST_TOKENS, *LARGEST.values())
+    sizes = ScgptSizes(
+        *(
+            whole_number(file, config["sizes"], name, largest=most)
+            for name, most in zip(names, largest, strict=True)
+        )
+    )
+    vocabulary = tuple(config["vocabulary"])
+    padding = _padding(file, config, vocabulary, sizes)
+    require_weights(file.parent, weights, sizes)
+    return ScgptModel(sizes, vocabulary, *padding, weights)
 
 
 def complete(model: ScgptModel) -> dict[str, np.ndarray]:
@@ -127,11 +157,11 @@ def require_weights(source: Path | str, weights: Mapping[str, np.ndarray], sizes
 
 
 def _weights(file: Path, sizes: ScgptSizes) -> dict[str, np.ndarray]:
-    saved = read_torch_zip(file)
-    if not isinstance(saved, dict) or not all(isinstance(array, np.ndarray) for array in saved.values()):
-        msg = f"{file} holds no table of weights. Give the {WEIGHTS} that scGPT saved."
-        raise CheckpointError(msg)
+    saved = read_weights(file)
     named = {_own_name(name): array for name, array in saved.items()}
+    if len(named) < len(saved):
+        msg = f"{file} holds weights twice, under names of different versions. Take it as it was published."
+        raise CheckpointError(msg)
     expected = expected_shapes(sizes)
     unknown = [name for name in named if name not in expected and not name.startswith(UNUSED)]
     if unknown:
@@ -144,11 +174,11 @@ def _weights(file: Path, sizes: ScgptSizes) -> dict[str, np.ndarray]:
         )
         msg = f"{file} has weights that are not known: {some(fine_tuned or unknown)}. {why}"
         raise CheckpointError(msg)
-    rows = named["encoder.embedding.weight"].shape[0] if "encoder.embedding.weight" in named else None
-    if rows not in (None, sizes.n_tokens):
+    embedding = named.get("encoder.embedding.weight")
+    if embedding is not None and embedding.ndim and len(embedding) != sizes.n_tokens:
         msg = (
-            f"{file} embeds {rows:,} tokens, but {VOCABULARY} has {sizes.n_tokens:,} (special tokens "
-            f"included). The vocabulary is another model's; take the {VOCABULARY} published with the weights."
+            f"{file} embeds {len(embedding):,} tokens, but {VOCABULARY} has {sizes.n_tokens:,} (special "
+            f"tokens included). The vocabulary is another model's; take the {VOCABULARY} published with the weights."
         )
         raise CheckpointError(msg)
     weights = {name: named[name].astype(np.float32) for name in expected if name in named}
@@ -161,42 +191,35 @@ def _own_name(name: str) -> str:
 
 
 def _vocabulary(file: Path) -> tuple[str, ...]:
-    index = _read_json(file)
+    index = read_json(file)
     for token in SPECIAL:
         index.setdefault(token, len(index))
-    by_index: dict[object, str] = {position: token for token, position in index.items()}
-    if set(by_index) != set(range(len(index))) or any(type(position) is not int for position in by_index):
+    numbers = list(index.values())
+    if any(type(number) is not int for number in numbers) or set(numbers) != set(range(len(index))):
         msg = (
             f"{file} does not number its {len(index):,} tokens from 0 to {len(index) - 1:,}, each once. "
             "Take the file as it was published."
         )
         raise CheckpointError(msg)
-    return tuple(by_index[position] for position in range(len(index)))
+    return tuple(sorted(index, key=index.__getitem__))
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        msg = f"{file} is no JSON ({type(error).__name__}: {error}). Copy or download it again."
-        raise CheckpointError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"{file} holds {type(content).__name__}, expected an object with names and values."
+def _padding(
+    file: Path, settings: Mapping[str, Any], vocabulary: tuple[Any, ...], sizes: ScgptSizes
+) -> tuple[str, float]:
+    """Return token and value of padding; refuse settings that do not fit together."""
+    if sizes.d_embed % sizes.n_heads:
+        msg = f"{file}: embsize {sizes.d_embed} is no multiple of nheads {sizes.n_heads}."
         raise CheckpointError(msg)
-    return content
-
-
-def _size(file: Path, args: Mapping[str, Any], key: str) -> int:
-    value = args.get(key)
-    if type(value) is not int or not 0 < value <= LARGEST[key]:
-        msg = f"{file}: {key} is {value!r}, expected a whole number from 1 to {LARGEST[key]:,}."
+    tokens = {token for token in vocabulary if type(token) is str}
+    if not len(tokens) == len(vocabulary) == sizes.n_tokens or CLS not in tokens:
+        msg = f"{file} should list {sizes.n_tokens:,} tokens, each once, {CLS!r} among them. It is damaged."
         raise CheckpointError(msg)
-    return value
-
-
-def _pad_value(file: Path, args: Mapping[str, Any]) -> float:
-    value = args.get("pad_value", -2)
-    if type(value) not in (int, float) or not np.isfinite(value):
+    token, value = str(settings["pad_token"]), settings["pad_value"]
+    if token not in tokens:
+        msg = f"{file} names the padding {token!r}, which {VOCABULARY} lacks. They do not fit."
+        raise CheckpointError(msg)
+    if type(value) not in (int, float) or not abs(value) <= LARGEST_PAD_VALUE:
         msg = f"{file}: pad_value is {value!r}, expected a number."
         raise CheckpointError(msg)
-    return float(value)
+    return token, float(value)

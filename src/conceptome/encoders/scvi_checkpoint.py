@@ -43,7 +43,8 @@ def read_scvi_tools(path: Path) -> tuple[ScviArchitecture, dict[str, np.ndarray]
     saved = read_torch_zip(file)
     try:
         attributes = saved["attr_dict"]
-        state = {k: v for k, v in saved["model_state_dict"].items() if isinstance(v, np.ndarray)}
+        table = saved["model_state_dict"]
+        state = {k: v for k, v in table.items() if type(k) is str and isinstance(v, np.ndarray)}
         settings = attributes["init_params_"]
         architecture = ScviArchitecture.from_scvi_tools(settings, attributes["registry_"], saved["var_names"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:

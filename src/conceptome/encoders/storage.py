@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from conceptome.core import CheckpointError
+from conceptome.encoders.checkpoint import PLAIN_NUMBERS
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -73,7 +74,7 @@ def load_folder(path: Path | str, encoder: str) -> tuple[dict[str, Any], dict[st
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         weights = load_file(folder / WEIGHTS)
-    except (ValueError, SafetensorError) as error:
+    except (ValueError, RecursionError, SafetensorError) as error:
         msg = f"{folder} holds a damaged encoder ({error}). Save it again."
         raise CheckpointError(msg) from error
     if not isinstance(config, dict) or config.get("encoder") != encoder or config.get("format") != FORMAT:
@@ -126,9 +127,12 @@ def require_shapes(
     Raises
     ------
     CheckpointError
-        If an array is missing or has another shape.
+        If an array is missing, has another shape or holds no numbers.
     """
     for name, shape in expected.items():
+        if name in arrays and arrays[name].dtype.kind not in PLAIN_NUMBERS:
+            msg = f"{source}: the array {name!r} holds {arrays[name].dtype}, no numbers. The file is damaged."
+            raise CheckpointError(msg)
         found = f"has shape {arrays[name].shape}" if name in arrays else "is missing"
         if name not in arrays or arrays[name].shape != shape:
             msg = f"{source}: the array {name!r} {found}, the settings ask for {shape}. The file is damaged."
