@@ -101,7 +101,7 @@ def test_the_published_pooling_is_the_default(geneformers, small):
 
 def test_any_layer(geneformers, small):
     hidden = geneformers[2].states(small).hidden()
-    for layer in range(hidden.shape[0]):
+    for layer in range(1, hidden.shape[0]):
         found = with_options(geneformers[2], layer=layer).embed(small).values
         np.testing.assert_allclose(found, hidden[layer, :, 0], atol=1e-5)
         below = with_options(geneformers[2], layer=layer - hidden.shape[0]).embed(small).values
@@ -115,6 +115,17 @@ def test_refuses_a_layer_that_is_not_there(geneformers):
         "layer is 5, but the model has 4 layers: expected 0 (input of the first) to 4 (output of the last), "
         "or -1 to -5 from the end."
     )
+
+
+def test_refuses_a_state_that_is_the_same_for_every_cell(geneformers, small):
+    assert np.ptp(geneformers[2].states(small).hidden()[0, :, 0], axis=0).max() == 0.0
+    with pytest.raises(InputError) as caught:
+        with_options(geneformers[2], layer=-5)
+    assert str(caught.value) == (
+        "layer is -5, but the input of the first layer is the same at <cls> for every cell. Take a higher "
+        "layer, or another pooling."
+    )
+    assert np.ptp(with_options(geneformers[2], layer=0, pooling="mean").embed(small).values, axis=0).min() > 0
 
 
 def test_refuses_a_first_token_that_is_not_there(geneformers):

@@ -69,6 +69,12 @@ def test_an_id_with_a_version_is_not_read_but_reported(caplog):
     ]
 
 
+def test_genes_of_no_model_do_not_hide_that_all_others_have_versions():
+    others = [f"ENSG9{number:010d}.1" for number in range(90)]
+    with pytest.raises(InputError, match=r"^10 of 100 Ensembl ids carry a version"):
+        locate(vocabulary(), cells([*(f"{gene}.2" for gene in IDS), *others]))
+
+
 def test_refuses_ids_that_all_have_versions_and_says_how_to_remove_them():
     adata = cells([f"{gene}.2" for gene in IDS])
     with pytest.raises(InputError) as caught:

@@ -65,6 +65,12 @@ def test_finds_encoders_of_other_packages(monkeypatch, folder_of):
             "There is no encoder 'pca'. Available: geneformer, linear, obsm, scgpt, scvi. NAME fits it, "
             "NAME:PATH loads it.",
         ),
+        (
+            "scgtp:DIR",
+            "There is no encoder 'scgtp'. Did you mean 'scgpt'? Available: geneformer, linear, obsm, scgpt, "
+            "scvi. NAME fits it, NAME:PATH loads it.",
+        ),
+        ("scgpt:", "The encoder 'scgpt:' ends after the colon. Write scgpt:PATH to load it."),
         ("scgpt", "The encoder 'scgpt' cannot be fitted. Load one: scgpt:PATH."),
         (
             "linear:",

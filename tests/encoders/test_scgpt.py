@@ -246,7 +246,9 @@ def test_pooling_is_over_genes(encoder_of_x, distinct, expected, pooling):
 
 def test_layers_from_either_end(encoder):
     assert with_options(encoder, layer=-1).encoder_id == with_options(encoder, layer=3).encoder_id
-    assert with_options(encoder, layer=0).encoder_id == with_options(encoder, layer=-4).encoder_id
+    assert with_options(encoder, layer=1).encoder_id == with_options(encoder, layer=-3).encoder_id
+    with pytest.raises(InputError, match="layer is 0, but the input of the first layer is the same at <cls>"):
+        with_options(encoder, layer=0)
     with pytest.raises(InputError) as caught:
         with_options(encoder, layer=4)
     assert str(caught.value) == (
@@ -256,7 +258,7 @@ def test_layers_from_either_end(encoder):
 
 
 def test_what_changes_the_embedding_changes_the_identity(encoder):
-    same = with_options(encoder, edit="binned")
+    same = with_options(encoder, edit="binned", gene_key="symbol")
     assert same.encoder_id == encoder.encoder_id
     for change in ({"pooling": "average"}, {"layer": 1}, {"binning": "none"}, {"max_length": 100}):
         assert with_options(encoder, **change).encoder_id != encoder.encoder_id

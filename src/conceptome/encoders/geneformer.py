@@ -106,8 +106,9 @@ class GeneformerEncoder:
         self.options = options or GeneformerOptions()
         self.genes = model.vocabulary.genes
         self.d_embed = model.sizes.hidden_size
-        self._layer = hidden_state(self.options.layer, model.sizes.num_hidden_layers)
         self._pooling = _pooling(self.options.pooling, model.vocabulary)
+        n_layers, of_first = model.sizes.num_hidden_layers, self._pooling == "cls"
+        self._layer = hidden_state(self.options.layer, n_layers, of_first=of_first)
         embedding = {"layer": self._layer, "pooling": self._pooling, "precision": self.options.precision}
         settings = {"encoder": self.name, **self._settings(), **embedding}
         self.encoder_id = content_id(settings, model.weights)

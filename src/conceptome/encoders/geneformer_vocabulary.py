@@ -76,7 +76,7 @@ class GeneformerVocabulary:
         Raises
         ------
         InputError
-            If there are no Ensembl ids, most carry a version, or fewer than 20% are known.
+            If there are no Ensembl ids, most that could be read carry a version, or fewer than 20% are known.
         """
         names = self._names(adata, gene_key)
         ids, genes = self._ids
@@ -115,12 +115,13 @@ class GeneformerVocabulary:
 
 def _mind_versions(names: Names, known: Names) -> None:
     stripped = strip_version(names)
-    lost = (stripped != names) & stripped.isin(known) & ~names.isin(known)
+    found_as_is = names.isin(known)
+    lost = (stripped != names) & stripped.isin(known) & ~found_as_is
     if not lost.any():
         return
     found = f"{lost.sum():,} of {len(names):,} Ensembl ids carry a version (such as {names[lost][0]})"
     mend = "adata.var['id'] = conceptome.data.ensembl_ids(adata), and gene_key='id'"
-    if lost.mean() > 0.5:
+    if lost.sum() > found_as_is.sum():
         msg = f"{found}, which Geneformer does not read. Remove the versions: {mend}."
         raise InputError(msg)
     _log_once(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from conceptome.core import Encoder, InputError
+from conceptome.data.wording import did_you_mean
 from conceptome.encoders.option_text import read_options
 from conceptome.encoders.precomputed import PrecomputedEncoder
 
@@ -166,7 +167,8 @@ def from_spec(
     if not colon:
         return fit(name, adata, batch_key=batch_key, seed=seed, device=device, options=options)
     if not path:
-        msg = f"The encoder {spec!r} ends after the colon. Write {name}:PATH to load it, or {name} to fit it."
+        or_fit = f", or {name} to fit it" if hasattr(_find(name), "fit") else ""
+        msg = f"The encoder {spec!r} ends after the colon. Write {name}:PATH to load it{or_fit}."
         raise InputError(msg)
     if name == "obsm" and not options:
         encoder = PrecomputedEncoder(path)
@@ -178,8 +180,8 @@ def from_spec(
 def _find(name: str) -> Any:  # noqa: ANN401  (a class known only at run time)
     found: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in found:
-        listed = ", ".join(sorted(found))
-        msg = f"There is no encoder {name!r}. Available: {listed}. NAME fits it, NAME:PATH loads it."
+        near, listed = did_you_mean(name, list(found)), ", ".join(sorted(found))
+        msg = f"There is no encoder {name!r}.{near} Available: {listed}. NAME fits it, NAME:PATH loads it."
         raise InputError(msg)
     return found[name].load()
 

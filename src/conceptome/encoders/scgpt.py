@@ -119,13 +119,14 @@ class ScgptEncoder:
         require_weights("scGPT", model.weights, model.sizes)
         self.model = model
         self.options = options or ScgptOptions()
-        self._layer = hidden_state(self.options.layer, model.sizes.n_layers)
+        of_first = self.options.pooling == "cls"
+        self._layer = hidden_state(self.options.layer, model.sizes.n_layers, of_first=of_first)
         vocabulary = pd.Index(model.vocabulary, dtype=object)
         is_gene = ~vocabulary.str.match(r"<.*>$")
         self._tokens = np.flatnonzero(is_gene)
         self.genes: Names = vocabulary[is_gene]
         self.d_embed = model.sizes.d_embed
-        shared = {k: v for k, v in dataclasses.asdict(self.options).items() if k != "edit"}
+        shared = {k: v for k, v in dataclasses.asdict(self.options).items() if k not in ("edit", "gene_key")}
         settings = {**self._settings(), "options": shared | {"layer": self._layer}}
         self.encoder_id = content_id({"encoder": self.name, **settings}, model.weights)
         self._pad_token = model.vocabulary.index(model.pad_token)

@@ -178,7 +178,8 @@ def _weights(file: Path, sizes: ScgptSizes) -> dict[str, np.ndarray]:
     if embedding is not None and embedding.ndim and len(embedding) != sizes.n_tokens:
         msg = (
             f"{file} embeds {len(embedding):,} tokens, but {VOCABULARY} has {sizes.n_tokens:,} (special "
-            f"tokens included). The vocabulary is another model's; take the {VOCABULARY} published with the weights."
+            f"tokens included). The vocabulary is another model's; take the {VOCABULARY} published with the "
+            "weights."
         )
         raise CheckpointError(msg)
     weights = {name: named[name].astype(np.float32) for name in expected if name in named}

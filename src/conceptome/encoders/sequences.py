@@ -145,7 +145,7 @@ def _run(
         torch.set_num_threads(n_threads)  # what a worker sets is also the default of later threads
 
 
-def hidden_state(layer: int, n_layers: int) -> int:
+def hidden_state(layer: int, n_layers: int, *, of_first: bool = False) -> int:
     """Count the number of a hidden state from the start.
 
     Parameters
@@ -155,6 +155,8 @@ def hidden_state(layer: int, n_layers: int) -> int:
         end.
     n_layers
         Layers of the network.
+    of_first
+        Whether only the first position is taken, which no layer has yet told of the cell in state 0.
 
     Returns
     -------
@@ -163,7 +165,7 @@ def hidden_state(layer: int, n_layers: int) -> int:
     Raises
     ------
     InputError
-        If there is no such state.
+        If there is no such state, or it is the same for every cell.
     """
     if not -n_layers - 1 <= layer <= n_layers:
         msg = (
@@ -171,4 +173,11 @@ def hidden_state(layer: int, n_layers: int) -> int:
             f"{n_layers} (output of the last), or -1 to {-n_layers - 1} from the end."
         )
         raise InputError(msg)
-    return layer % (n_layers + 1)
+    number = layer % (n_layers + 1)
+    if of_first and not number:
+        msg = (
+            f"layer is {layer}, but the input of the first layer is the same at <cls> for every cell. Take a "
+            "higher layer, or another pooling."
+        )
+        raise InputError(msg)
+    return number
