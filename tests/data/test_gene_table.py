@@ -92,3 +92,13 @@ def test_genes_by_number(table):
     assert gene_naming(adata.var_names) == "other"
     with pytest.raises(InputError, match="Genes are named 1, 2, 3: neither symbols nor Ensembl ids"):
         translate_genes(adata, table)
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".gz", ".bz2", ".xz"])
+def test_a_damaged_archive_is_no_table(tmp_path, suffix):
+    path = tmp_path / f"table.csv{suffix}"
+    path.write_text("no archive")
+    with pytest.raises(
+        InputError, match=r"cannot be read as a table \(.+\)\. Give a \.csv, \.tsv or \.txt\."
+    ):
+        translate_genes(cells("CD3E"), path)

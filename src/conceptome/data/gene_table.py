@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import lzma
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import pandas as pd
 from anndata import AnnData
@@ -95,7 +98,7 @@ def _read(path: Path) -> pd.DataFrame:
         wanted = {kind: _column(path, header, kind) for kind in COLUMNS}
         kept = [*wanted.values(), *([PREVIOUS] if PREVIOUS in header else [])]
         frame = pd.read_csv(path, sep=separator, usecols=kept, dtype=str, keep_default_na=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, BadZipFile, zlib.error, lzma.LZMAError) as error:
         msg = f"{path} cannot be read as a table ({' '.join(str(error).split())}). Give a .csv, .tsv or .txt."
         raise InputError(msg) from error
     frame = frame.rename(columns={name: kind for kind, name in wanted.items()} | {PREVIOUS: "former"})
