@@ -11,7 +11,8 @@ import conceptome as cm
 from conceptome.attribution import estimate
 from conceptome.core import ENRICHMENT_COLUMNS, BundleError, InputError
 from conceptome.pipeline import RunConfig, describe_run, run, stages
-from conceptome.pipeline.folder import checksum
+from conceptome.pipeline.context import Run
+from conceptome.pipeline.folder import RunFolder, checksum
 
 COLUMNS = {
     "pairs": "concept pair factual counterfactual activation distance distance_percentile "
@@ -184,6 +185,19 @@ def test_another_model_in_the_same_folder_is_noticed(finished, tmp_path, caplog)
         run(config)
     assert "[1/10] embed: 700 cells, 6 coordinates" in "\n".join(caplog.messages)
     assert not any("kept" in message for message in caplog.messages)
+
+
+def test_a_model_saved_again_with_another_edit_is_noticed(tmp_path):
+    """Its embeddings are the same, and so is its encoder_id; its attributions are not."""
+    encoder = cm.encoders.fit("linear", cm.data.demo(), options=cm.encoders.LinearOptions(n_components=6))
+    folder, digests = tmp_path / "model", []
+    for edit in ("values", "normalised", "values"):
+        options = replace(encoder.options, edit=edit)
+        again = cm.encoders.LinearEncoder(encoder.weights, encoder.bias, encoder.genes, options=options)
+        again.save(folder)
+        config = settings(tmp_path / "run", encoder=f"linear:{folder}")
+        digests.append(Run(config, RunFolder(config.out)).model_digest)
+    assert digests[0] == digests[2] != digests[1]
 
 
 def test_a_rerun_that_fails_leaves_nothing_out_of_date_vouched_for(finished, tmp_path, monkeypatch):

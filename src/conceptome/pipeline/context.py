@@ -124,8 +124,12 @@ class Run:
 
     @cached_property
     def model_digest(self) -> str:
-        """Identity of the model that ``--encoder NAME:PATH`` names; empty where one is fitted."""
-        return self.named_encoder.encoder_id if self.named_encoder else ""
+        """Identity and options of the model that ``--encoder NAME:PATH`` names; empty where one is fitted.
+
+        Options such as how a count is edited are saved with a model, and not all are in its `encoder_id`.
+        """
+        encoder = self.named_encoder
+        return f"{encoder.encoder_id} {getattr(encoder, 'options', '')}" if encoder else ""
 
     @cached_property
     def gene_sets_digest(self) -> str:
