@@ -7,12 +7,17 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from conceptome.core import Edits
+from conceptome.core import Edits, log_once
 from conceptome.encoders import GeneformerEncoder
 from conceptome.encoders.scvi import ScviEncoder
 from conceptome.encoders.scvi_architecture import ScviArchitecture
 from conceptome.encoders.scvi_covariates import Covariate
 from conceptome.encoders.scvi_network import posterior_shapes
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said_before():
+    log_once.cache_clear()
 
 
 def _cells(n_cells=60, n_genes=40, seed=0):

@@ -13,6 +13,7 @@ from conceptome.core.errors import (
     require_extra,
 )
 from conceptome.core.hashing import content_id
+from conceptome.core.once import log_once
 from conceptome.core.options import require_at_least, require_choice, require_positive
 from conceptome.core.protocols import Decoder, Dictionary, Encoder
 from conceptome.core.records import Activations, Edits, Effects, Embeddings, Pairs
@@ -54,6 +55,7 @@ __all__ = [
     "Pairs",
     "Ranking",
     "content_id",
+    "log_once",
     "map_blocks",
     "require_at_least",
     "require_choice",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from jaxtyping import Bool, Int
 
-from conceptome.core import InputError, Names
+from conceptome.core import InputError, Names, log_once
 from conceptome.data.genes import GeneNaming, ensembl_ids, gene_naming, strip_version, symbols
 from conceptome.data.wording import some
 
@@ -135,7 +134,7 @@ def look_up(vocabulary: Names, names: Names) -> Int[np.ndarray, " genes"]:
     if overlap < REFUSE_BELOW:
         raise InputError(_refusal(described, vocabulary, names))
     if overlap < WARN_BELOW:
-        _warn_once(f"{described} Not read: {some(names[position < 0])}.")
+        log_once(logger, logging.WARNING, f"{described} Not read: {some(names[position < 0])}.")
     return position
 
 
@@ -161,7 +160,8 @@ def _judge(alignment: Alignment, wanted: Names, names: Names) -> None:
     if alignment.overlap < REFUSE_BELOW:
         raise InputError(_refusal(share, wanted, names))
     if alignment.overlap < WARN_BELOW:
-        _warn_once(f"{share} Missing from the data: {some(alignment.missing)}.")
+        missing = f"{share} Missing from the data: {some(alignment.missing)}."
+        log_once(logger, logging.WARNING, missing)
 
 
 def _refusal(described: str, wanted: Names, names: Names) -> str:
@@ -173,9 +173,3 @@ def _refusal(described: str, wanted: Names, names: Names) -> str:
         f"{some(wanted, shown=3)}; the data {some(names, shown=3)}."
         f"{species if ignoring_case > 2 * n_matched else ''}"
     )
-
-
-@functools.cache
-def _warn_once(message: str) -> None:
-    """Log a warning the first time: encoders align the same data again and again."""
-    logger.warning(message)

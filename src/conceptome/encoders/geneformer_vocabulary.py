@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from conceptome.core import InputError, Names
+from conceptome.core import InputError, Names, log_once
 from conceptome.data import ensembl_ids, gene_column, look_up, strip_version, symbols
 
 if TYPE_CHECKING:
@@ -105,7 +104,8 @@ class GeneformerVocabulary:
     def _ids_of_symbols(self, names: Names) -> Names:
         table = self.symbols or {}
         n_found = sum(name in table for name in names)
-        _log_once(
+        log_once(
+            logger,
             logging.INFO,
             f"The data name genes by symbols; the model's table of symbols has an Ensembl id for {n_found:,} "
             f"of {len(names):,}.",
@@ -124,12 +124,8 @@ def _mind_versions(names: Names, known: Names) -> None:
     if lost.sum() > found_as_is.sum():
         msg = f"{found}, which Geneformer does not read. Remove the versions: {mend}."
         raise InputError(msg)
-    _log_once(
-        logging.WARNING, f"{found} and are not read, as in the published tokeniser. To read them: {mend}."
+    log_once(
+        logger,
+        logging.WARNING,
+        f"{found} and are not read, as in the published tokeniser. To read them: {mend}.",
     )
-
-
-@functools.cache
-def _log_once(level: int, message: str) -> None:
-    """Log a message the first time: cells are tokenised again and again."""
-    logger.log(level, message)

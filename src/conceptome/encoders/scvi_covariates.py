@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from conceptome.core import InputError
+from conceptome.core import InputError, log_once
 from conceptome.data.wording import some
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Covariate:
         else:
             return
         stand_in = "the mean over all" if self.takes_mean else f"{self.reference!r}, one of the known"
-        logger.warning("%s as %s %s.", what, stand_in, some(self.categories))
+        log_once(logger, logging.WARNING, f"{what} as {stand_in} {some(self.categories)}.")
 
     def _found(self, obs: pd.DataFrame) -> pd.Series[str]:
         if self.key not in obs:
