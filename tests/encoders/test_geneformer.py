@@ -140,6 +140,8 @@ def test_the_decoder_is_the_token_head(geneformers, small):
     logits = encoder.states(small).mlm_logits(np.array([0]))[:, 0]
     np.testing.assert_allclose(decoded, logits[:, encoder.model.vocabulary.gene_tokens], atol=2e-5)
     assert encoder.decoder.genes.equals(encoder.genes)
+    with pytest.raises(InputError, match="one row for each of the cells that are passed with it"):
+        encoder.decoder.expression(encoder.embed(small).values[1:], small)
     assert geneformers[2].decoder is None
     assert with_options(geneformers[2], layer=-1, pooling="mean").decoder is None
     assert with_options(geneformers[1], layer=-1).decoder is None

@@ -51,7 +51,10 @@ def test_bare_weights_have_no_decoder(cells, folder_of):
 def test_refuses_rows_without_cells(fitted, cells):
     with pytest.raises(InputError) as caught:
         fitted.decoder.expression(np.zeros((4, 6)), cells)
-    assert str(caught.value) == "The embedding has shape (4, 6), expected (60, 6): one row per cell."
+    assert str(caught.value) == (
+        "The embedding has shape (4, 6), expected (60, 6): one row for each of the cells that are passed "
+        "with it."
+    )
 
 
 def test_refuses_a_centre_of_another_length(fitted, folder_of):

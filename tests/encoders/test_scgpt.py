@@ -413,6 +413,8 @@ def test_decoder_restores_the_length(encoder_of_x, distinct, expected):
     predicted = decoder.expression(expected["X_scGPT"], distinct)
     assert predicted.shape == (48, len(decoder.genes))
     assert decoder.genes.equals(encoder_of_x.genes)
+    with pytest.raises(InputError, match=r"has shape \(47, 64\), expected \(48, 64\): one row for each"):
+        decoder.expression(expected["X_scGPT"][1:], distinct)
     position = {token: number for number, token in enumerate(encoder_of_x._tokens)}
     for row in range(48):
         gene = [t in position for t in expected["src"][row]]

@@ -106,8 +106,8 @@ class TestModelsOfScviTools:
         with pytest.raises(InputError) as caught:
             encoder.decoder.expression(latent[:5], cells)
         assert str(caught.value) == (
-            f"The embedding has shape {(5, encoder.d_embed)}, expected {latent.shape}: one row per cell. "
-            "Pass the cells whose batch and library size the rows shall get."
+            f"The embedding has shape {(5, encoder.d_embed)}, expected {latent.shape}: one row for each of "
+            "the cells that are passed with it."
         )
 
     def test_an_empty_cell_is_expected_to_stay_empty(self, decoded):

@@ -174,6 +174,32 @@ def edits_by_cell(
         yield _gather(values, edits, order[batch], model_gene)
 
 
+def require_rows(embedding: Float[np.ndarray, "rows columns"], cells: AnnData, *, d_embed: int) -> None:
+    """Refuse to decode what is not one embedding per cell.
+
+    Parameters
+    ----------
+    embedding
+        Embeddings.
+    cells
+        Cells.
+    d_embed
+        Coordinates of an embedding.
+
+    Raises
+    ------
+    InputError
+        If the numbers of rows or coordinates differ.
+    """
+    expected = (cells.n_obs, d_embed)
+    if embedding.shape != expected:
+        msg = (
+            f"The embedding has shape {embedding.shape}, expected {expected}: one row for each of the cells "
+            "that are passed with it."
+        )
+        raise InputError(msg)
+
+
 def require_counts(part: CellEdits, names: Names) -> None:
     """Refuse counts below zero.
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 
 from conceptome.core import Names
+from conceptome.encoders.cells import require_rows
 from conceptome.encoders.geneformer_network import GeneformerNetwork
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class GeneformerDecoder:
     def expression(
         self,
         embedding: Float[np.ndarray, "cells d_embed"],
-        cells: AnnData,  # noqa: ARG002
+        cells: AnnData,
     ) -> Float[np.ndarray, "cells model_genes"]:
         """Compute the logit of every gene.
 
@@ -48,12 +49,18 @@ class GeneformerDecoder:
         embedding
             Last-layer states of ``<cls>``.
         cells
-            Without effect: the head reads nothing else of a cell.
+            As many cells; the head reads nothing else of them.
 
         Returns
         -------
         ``(n_cells, n_genes)``, float32.
+
+        Raises
+        ------
+        InputError
+            If rows and cells differ in number.
         """
+        require_rows(embedding, cells, d_embed=self._network.d_embed)
         with torch.inference_mode():
             hidden = torch.from_numpy(embedding.astype(np.float32)).to(self._network.device)
             return self._network.logits(hidden).cpu().numpy()[:, self._tokens]

@@ -55,6 +55,7 @@ class GeneformerNetwork:
     """
 
     def __init__(self, sizes: GeneformerSizes, weights: Mapping[str, np.ndarray]) -> None:
+        self.d_embed = sizes.hidden_size
         self._model = _empty_model(sizes)
         tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
         tensors |= {tied: tensors[name] for tied, name in TIED.items()}

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from conceptome.core import InputError, Names, map_blocks
+from conceptome.core import Names, map_blocks
+from conceptome.encoders.cells import require_rows
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -60,9 +61,6 @@ class LinearDecoder:
         InputError
             If rows and cells differ in number.
         """
-        expected = (cells.n_obs, len(self._by_coordinate))
-        if embedding.shape != expected:
-            msg = f"The embedding has shape {embedding.shape}, expected {expected}: one row per cell."
-            raise InputError(msg)
+        require_rows(embedding, cells, d_embed=len(self._by_coordinate))
         rows = embedding.astype(np.float64)
         return np.asarray(map_blocks(lambda block: block @ self._by_coordinate, rows) + self.centre)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 
 from conceptome.core import Names
+from conceptome.encoders.cells import require_rows
 from conceptome.encoders.scgpt_network import ScgptNetwork
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class ScgptDecoder:
     def expression(
         self,
         embedding: Float[np.ndarray, "cells d_embed"],
-        cells: AnnData,  # noqa: ARG002
+        cells: AnnData,
     ) -> Float[np.ndarray, "cells model_genes"]:
         """Predict the bin of every gene.
 
@@ -47,12 +48,18 @@ class ScgptDecoder:
         embedding
             Embeddings; a length that is not 1 is ignored.
         cells
-            Without effect: the head reads nothing else of a cell.
+            As many cells; the head reads nothing else of them.
 
         Returns
         -------
         ``(n_cells, n_genes)``, float32.
+
+        Raises
+        ------
+        InputError
+            If rows and cells differ in number.
         """
+        require_rows(embedding, cells, d_embed=self._network.sizes.d_embed)
         with torch.inference_mode():
             tokens = self._tokens.to(next(self._network.parameters()).device)
             whole = torch.from_numpy(self._undivided(embedding)).to(tokens.device)

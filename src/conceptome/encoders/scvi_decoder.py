@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from conceptome.core import InputError
 from conceptome.data import align, raw_counts
-from conceptome.encoders.cells import to_model_genes
+from conceptome.encoders.cells import require_rows, to_model_genes
 from conceptome.encoders.scvi_architecture import ScviArchitecture
 from conceptome.encoders.scvi_covariates import numbers
 from conceptome.encoders.scvi_network import (
@@ -210,13 +210,7 @@ class ScviDecoder:
         cells: AnnData,
         head: Callable[[np.ndarray], np.ndarray],
     ) -> Float[np.ndarray, "cells outputs"]:
-        expected = (cells.n_obs, self._architecture.n_latent)
-        if embedding.shape != expected:
-            msg = (
-                f"The embedding has shape {embedding.shape}, expected {expected}: one row per cell. Pass the "
-                "cells whose batch and library size the rows shall get."
-            )
-            raise InputError(msg)
+        require_rows(embedding, cells, d_embed=self._architecture.n_latent)
         self._architecture.warn_of_unseen(cells.obs, "decoder")
         codes = self._architecture.codes(cells.obs, "decoder")
         first = self._stack.first(embedding.astype(np.float64), codes)
