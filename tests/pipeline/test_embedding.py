@@ -73,6 +73,15 @@ def test_chunks_give_what_one_call_gives(fitted, tmp_path, embedded_cells):
     assert "train      not done" in describe_run(folder)
 
 
+def test_what_later_stages_were_made_with_is_kept(fitted, tmp_path):
+    config = settings(tmp_path / "run", fitted[0], n_concepts=9, label_key=("cell_type",), seed=1)
+    run(config, until="embed")
+    folder = run(settings(tmp_path / "run", fitted[0], seed=2), until="embed")
+    kept = json.loads((folder / "manifest.json").read_text())["config"]
+    assert (kept["n_concepts"], kept["label_key"], kept["seed"]) == (9, ["cell_type"], 2)
+    assert "n_concepts = 9" in (folder / "config.toml").read_text()
+
+
 def test_an_interrupted_embedding_goes_on(fitted, tmp_path, embedded_cells, monkeypatch):
     config = settings(tmp_path / "run", fitted[0])
     with monkeypatch.context() as patch:

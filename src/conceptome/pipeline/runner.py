@@ -11,7 +11,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ def run(config: RunConfig, *, until: str | None = None) -> Path:
         If the input or a setting is unfit; stages finished before are kept.
     """
     folder = RunFolder(config.out)
+    if until is not None:
+        config = _with_later_settings(config, folder, until)
     work = Run(config, folder)
     n_cells, n_genes = work.report.n_cells, work.report.n_genes
     _refuse_other_data(work)
@@ -77,6 +79,20 @@ def run(config: RunConfig, *, until: str | None = None) -> Path:
             if stage.name == until:
                 break
     return folder.path
+
+
+def _with_later_settings(config: RunConfig, folder: RunFolder, until: str) -> RunConfig:
+    """Keep what the folder says of the stages that are not run now, so that it stays true of them."""
+    names = [stage.name for stage in STAGES]
+    now = {name for stage in STAGES[: names.index(until) + 1] for name in stage.settings} | {"data", "out"}
+    known = {field.name for field in fields(RunConfig)} - now
+    earlier = folder.manifest.get("config", {})
+    kept: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in earlier.items()
+        if name in known
+    }
+    return replace(config, **kept)
 
 
 def _refuse_other_data(work: Run) -> None:
