@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(verbs)
     _add_embed(verbs)
     _add_inspect(verbs)
+    _add_compare(verbs)
     _add_data(verbs)
     return parser
 
@@ -119,6 +120,25 @@ def _add_inspect(verbs: Any) -> None:  # noqa: ANN401
     parser.add_argument("target", metavar="DATA.h5ad|RUN")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(command=_inspect)
+
+
+def _add_compare(verbs: Any) -> None:  # noqa: ANN401
+    text = "match the concepts of two runs with the same encoder, beside chance"
+    parser = verbs.add_parser("compare", help=text, description=text.capitalize() + ".")
+    parser.add_argument("run_a", metavar="RUN_A")
+    parser.add_argument("run_b", metavar="RUN_B")
+    parser.add_argument(
+        "--by",
+        default="directions",
+        choices=("directions", "activations"),
+        help="cosine of decoder directions, or correlation of activations on RUN_A's cells "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("comparison.csv"), help="table to write (default: %(default)s)"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(command=_compare)
 
 
 def _add_data(verbs: Any) -> None:  # noqa: ANN401
@@ -196,6 +216,15 @@ def _inspect(options: argparse.Namespace) -> int:
         _tell(pipeline.describe_run(target))
     else:
         _tell(data.inspect(data.read(target, backed=True)).describe().replace("DATA.h5ad", str(target)))
+    return EXIT_DONE
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from conceptome import pipeline
+
+    table, text = pipeline.compare_runs(options.run_a, options.run_b, by=options.by)
+    table.to_csv(options.out, index=False)
+    _tell(f"{text}\nTable: {options.out}")
     return EXIT_DONE
 
 

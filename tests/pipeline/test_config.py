@@ -32,6 +32,7 @@ def test_explicit_options_win_over_the_file(tmp_path):
     ("options", "message"),
     [
         ({"n_pairs": 0}, "n_pairs is 0, expected at least 1."),
+        ({"n_seeds": 0}, "n_seeds is 0, expected at least 1."),
         ({"n_pairs": 4}, "n_pairs is 4 and min_pairs 8: no concept could have enough."),
         ({"caliper": 0.0}, "caliper is 0.0, expected a difference of log library size above 0, such as 0.5."),
         ({"seed": 2**32}, "seed is 4294967296, expected less than 2**32."),

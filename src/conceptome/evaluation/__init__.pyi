@@ -1,14 +1,17 @@
 from .fidelity import measure_fidelity
 from .measures import evaluate
 from .probes import probe
+from .seeds import SeedStability, measure_seeds
 from .splits import seeded_split
 from .units import label_concepts, match_units
 
 __all__ = [
+    "SeedStability",
     "evaluate",
     "label_concepts",
     "match_units",
     "measure_fidelity",
+    "measure_seeds",
     "probe",
     "seeded_split",
 ]

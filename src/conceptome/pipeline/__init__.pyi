@@ -1,3 +1,4 @@
+from .comparing import compare_runs as compare_runs
 from .config import RunConfig as RunConfig
 from .config import build_config as build_config
 from .config import field_documentation as field_documentation

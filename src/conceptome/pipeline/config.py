@@ -55,6 +55,8 @@ class RunConfig:
     """Size of the dictionary (default: min(512, 8 d_embed, n_train / 10), at least 2 k)."""
     k: int | None = None
     """Concepts that a cell may activate (default: d_embed / 2, between 2 and 16)."""
+    n_seeds: int = 1
+    """Dictionaries trained, each with its own seed; the further ones tell how stable concepts are."""
     n_pairs: int = 64
     """Counterfactual pairs per concept."""
     n_counterfactuals: int = 1
@@ -126,6 +128,7 @@ class RunConfig:
 _LEAST = {
     "n_concepts": 2,
     "k": 1,
+    "n_seeds": 1,
     "n_pairs": 1,
     "n_counterfactuals": 1,
     "min_pairs": 2,

@@ -22,6 +22,7 @@ from conceptome.core import (
     Pairs,
     content_id,
 )
+from conceptome.evaluation import SeedStability
 from conceptome.pipeline import storage
 from conceptome.pipeline.config import DEMO, RunConfig
 from conceptome.pipeline.folder import RunFolder, checksum
@@ -200,6 +201,12 @@ class Run:
         """Read ``enrichment`` or ``enrichment_de``; None where it could not be computed."""
         path = self.path / f"{name}.parquet"
         return storage.load_enrichment(path) if path.exists() else None
+
+    @cached_property
+    def stability(self) -> SeedStability | None:
+        """Stability over seeds; None where only one was trained."""
+        path = self.path / "stability.parquet"
+        return storage.load_stability(path) if path.exists() else None
 
     @cached_property
     def evaluation(self) -> Evaluation:

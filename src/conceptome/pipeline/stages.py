@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from conceptome import attribution, counterfactuals, data, dictionaries, encoders, enrichment, evaluation
+from conceptome import attribution, counterfactuals, data, encoders, enrichment, evaluation
 from conceptome.core import Embeddings, Encoder, NotEditableError
 from conceptome.pipeline import storage
 from conceptome.pipeline.context import Run
 from conceptome.pipeline.embedding import embed_in_chunks
 from conceptome.pipeline.report import ReportContents, write_report
+from conceptome.pipeline.seeds import stability, train_dictionary
 from conceptome.pipeline.summary import summarise_concepts
 
 MAX_LAYOUT_CELLS = 50_000
@@ -75,15 +76,7 @@ def _make_encoder(run: Run) -> Encoder:
 
 def train(run: Run, folder: Path) -> Facts:
     """Train the dictionary, encode the cells."""
-    config = run.config
-    options = dictionaries.TopK(n_concepts=config.n_concepts, k=config.k)
-    dictionary = dictionaries.train(
-        run.embeddings,
-        options,
-        seed=config.seed,
-        groups=None if run.donors is None else run.donors.astype(str).tolist(),
-        device=config.device,
-    )
+    dictionary = train_dictionary(run, seed=run.config.seed)
     dictionary.save(folder / "dictionary")
     activations = dictionary.encode(run.embeddings)
     storage.save_activations(activations, folder / "activations.zarr")
@@ -216,6 +209,7 @@ def summarise(run: Run, folder: Path) -> Facts:
         attributions=run.attributions,
         enrichment=run.enrichment("enrichment"),
         pairs=run.pairs,
+        stability=run.stability,
         seed=run.config.seed,
     )
     storage.write_table(table, folder / "concepts.parquet")
@@ -274,7 +268,11 @@ def report_contents(run: Run) -> ReportContents:
     concepts, _ = storage.read_table(run.path / "concepts.parquet")
     missing = {
         part: stages[stage]["missing"]
-        for stage, parts in (("attribute", ["attributions"]), ("enrich", ["enrichment", "enrichment_de"]))
+        for stage, parts in (
+            ("attribute", ["attributions"]),
+            ("enrich", ["enrichment", "enrichment_de"]),
+            ("stability", ["stability"]),
+        )
         for part in parts
         if "missing" in stages[stage]
     }
@@ -300,6 +298,7 @@ def report_contents(run: Run) -> ReportContents:
         enrichment=run.enrichment("enrichment"),
         enrichment_de=run.enrichment("enrichment_de"),
         evaluation=run.evaluation,
+        stability=run.stability,
         gene_sets=run.gene_sets,
         gene_names=None if run.symbols.equals(run.adata.var_names) else symbols,
         missing=missing,
@@ -334,6 +333,8 @@ MATCHING = (
     "seed",
 )
 
+TRAINING = ("n_concepts", "k", "donor_key", "seed", "device")
+
 STAGES = (
     Stage(
         "embed",
@@ -342,7 +343,7 @@ STAGES = (
         embed,
         resumable=True,
     ),
-    Stage("train", ("embed",), ("n_concepts", "k", "donor_key", "seed", "device"), train),
+    Stage("train", ("embed",), TRAINING, train),
     Stage("match", ("train",), MATCHING, match),
     Stage("attribute", ("match",), ("intervention", "aggregate", "seed", "device"), attribute),
     Stage("compare", ("train",), (), compare),
@@ -353,7 +354,8 @@ STAGES = (
         enrich,
     ),
     Stage("evaluate", ("train",), ("label_key", "donor_key", "seed"), evaluate),
-    Stage("summarise", ("match", "enrich"), ("label_key", "seed"), summarise),
+    Stage("stability", ("train",), (*TRAINING, "n_seeds"), stability, resumable=True),
+    Stage("summarise", ("match", "enrich", "stability"), ("label_key", "seed"), summarise),
     Stage("layout", ("embed",), ("seed",), layout),
     Stage("report", ("summarise", "evaluate", "layout"), (), report),
 )

@@ -23,6 +23,7 @@ from conceptome.core import (
     Evaluation,
     Pairs,
 )
+from conceptome.evaluation import SeedStability
 
 _META = b"conceptome"
 
@@ -300,6 +301,20 @@ def load_evaluation(path: Path) -> Evaluation:
         for name in frame.columns.difference(_TEXT_COLUMNS):
             frame[name] = frame[name].astype(float)  # null, a number that could not be measured, is NaN
     return Evaluation(**frames, dictionary_id=content["dictionary_id"])
+
+
+def save_stability(record: SeedStability, path: Path) -> None:
+    """Write ``stability.parquet``, with the summary beside the rows."""
+    summary = json.loads(record.summary.to_json(orient="records", double_precision=15))
+    write_table(record.concepts, path, summary=summary, r2=list(record.r2))
+
+
+def load_stability(path: Path) -> SeedStability:
+    """Read what `save_stability` wrote."""
+    table, meta = read_table(path)
+    summary = pd.DataFrame(meta["summary"])
+    numbers = summary.columns.difference(["by"])
+    return SeedStability(table, summary.astype(dict.fromkeys(numbers, float)), tuple(meta["r2"]))
 
 
 _TEXT_COLUMNS = ["dictionary", "metric", "label_key", "label"]

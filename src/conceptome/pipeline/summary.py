@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from conceptome import evaluation
 from conceptome.core import Activations, Attributions, Enrichment, Pairs
+from conceptome.evaluation import SeedStability
 
 TOP_GENES = 10
 
@@ -18,6 +21,7 @@ def summarise_concepts(
     attributions: Attributions | None,
     enrichment: Enrichment | None,
     pairs: Pairs,
+    stability: SeedStability | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Build the table of ``concepts.parquet``.
@@ -34,6 +38,8 @@ def summarise_concepts(
         Terms by attribution; None leaves the term empty.
     pairs
         Counterfactual pairs, for concepts that are not attributable.
+    stability
+        Stability over seeds; None if a single one was trained.
     seed
         Seed of the split on which labels are chosen.
 
@@ -41,7 +47,8 @@ def summarise_concepts(
     -------
     ``concept, frequency, mean_activation`` (over the cells that activate it), ``best_label_key, best_label,
     best_label_f1`` (missing without labels), ``top_genes`` (the strongest that drive it, joined by ``;``),
-    ``n_drivers, top_term, top_term_q, status, stability`` (NaN: not measured by a single run).
+    ``n_drivers, top_term, top_term_q, status, stability`` (of the direction, over seeds), ``stability_null``
+    (what chance reaches), ``stability_activations`` (the same of the activations); NaN with a single seed.
     """
     n_concepts = activations.n_concepts
     frequency = activations.frequency()
@@ -55,8 +62,16 @@ def summarise_concepts(
     table = table.merge(_top_terms(enrichment), on="concept", how="left")
     table["top_genes"] = table["top_genes"].fillna("")
     table["status"] = _status(table["concept"], attributions, pairs)
-    table["stability"] = np.nan
-    return table
+    return table.assign(**_stability(stability, n_concepts))
+
+
+def _stability(record: SeedStability | None, n_concepts: int) -> dict[str, Any]:
+    names = ("stability", "stability_null", "stability_activations")
+    if record is None:
+        return dict.fromkeys(names, np.full(n_concepts, np.nan))
+    directions, activations = record.of("directions"), record.of("activations")
+    columns = (directions["stability"], directions["null"], activations["stability"])
+    return {name: column.to_numpy() for name, column in zip(names, columns, strict=True)}
 
 
 def _best_labels(activations: Activations, labels: pd.DataFrame, *, seed: int) -> pd.DataFrame:

@@ -193,7 +193,8 @@ class CardMaker:
             ("Status", row.status or WHY_MISSING["attributions"]),
         ]
         if np.isfinite(row.stability):
-            facts.append(("Stability", number(row.stability, digits=2)))
+            chance = number(row.stability_null, digits=2)
+            facts.append(("Stability over seeds", f"{number(row.stability, digits=2)} (chance {chance})"))
         return (*facts, *self._pair_facts(row), *self._attribution_facts(row))
 
     def _pair_facts(self, row: ConceptRow) -> list[tuple[str, str]]:

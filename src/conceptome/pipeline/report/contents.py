@@ -20,6 +20,7 @@ from conceptome.core import (
     Pairs,
 )
 from conceptome.enrichment import GeneSets
+from conceptome.evaluation import SeedStability
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class ReportContents:
     activations: Activations
     concepts: pd.DataFrame
     """The table of ``concepts.parquet``: ``concept, frequency, mean_activation`` and where known
-    ``best_label, best_label_key, best_label_f1, stability``."""
+    ``best_label, best_label_key, best_label_f1, stability, stability_null``."""
     manifest: Mapping[str, Any]
     """``command``, ``created`` (text) and ``versions, seeds, settings, timings`` (mappings); all optional."""
     attributions: Attributions | None = None
@@ -45,6 +46,8 @@ class ReportContents:
     enrichment_de: Enrichment | None = None
     """The same enrichment run on the ranking of `de`."""
     evaluation: Evaluation | None = None
+    stability: SeedStability | None = None
+    """Stability of the concepts over seeds."""
     gene_sets: Sequence[GeneSets] | None = None
     """The collections of `enrichment`, for the running sums."""
     gene_names: Mapping[str, str] | None = None

@@ -44,6 +44,8 @@ class ConceptRow:
     best_label: str
     best_label_f1: float
     stability: float
+    stability_null: float
+    """What chance reaches."""
     status: str
     """``"ok"``, ``"underpowered"``, ``"not attributable: ..."``, or empty without attributions."""
     supporters: tuple[str, ...]
@@ -107,6 +109,7 @@ def concept_rows(contents: ReportContents) -> list[ConceptRow]:
                 best_label="" if label is None or pd.isna(label) else str(label),
                 best_label_f1=_number(record.get("best_label_f1")),
                 stability=_number(record.get("stability")),
+                stability_null=_number(record.get("stability_null")),
                 raised=_raised(contents, concept),
                 **genes,
                 **found,

@@ -35,6 +35,7 @@ WHY_MISSING: Mapping[str, str] = {
     ),
     "enrichment_de": "No gene sets were tested on the differential expression.",
     "evaluation": "Fidelity was not measured.",
+    "stability": "Stability over seeds was not measured. Run again with --n-seeds 5.",
     "labels": "The run was given no label column. Run again with --label-key to see what a concept marks.",
 }
 
@@ -191,6 +192,30 @@ def fidelity_sentence(contents: ReportContents) -> str:
     return (
         f"On cells that were held out, the concepts reproduce {r2.iloc[0]:.1%} of the variance of the "
         f"embedding with {l0.iloc[0]:.1f} active concepts per cell."
+    )
+
+
+def stability_sentence(contents: ReportContents) -> str:
+    """Say how far the concepts depend on the seed, beside chance; empty if not measured."""
+    record = contents.stability
+    if record is None:
+        return ""
+    words = []
+    for line in record.summary.to_dict("records"):
+        spread = f" ± {line['sd']:.2g}" if np.isfinite(line["sd"]) else ""
+        words.append(
+            f"by {line['by']} the mean similarity is {line['mean']:.2f}{spread} over pairs of seeds, where "
+            f"chance reaches {line['null']:.2f} and autoencoders with a random encoder "
+            f"{line['random_sae']:.2f}"
+        )
+    directions = record.of("directions")
+    clear = int((directions["p"] <= ALPHA).sum())
+    r2 = np.array(record.r2)
+    return (
+        f"The dictionary was trained with {len(r2)} seeds, and concepts were matched one to one: "
+        f"{'; '.join(words)}. {clear:,} of {len(directions):,} concepts have a direction that returns more "
+        f"faithfully than chance allows (p ≤ {ALPHA}). R² over all cells is {r2.mean():.3f} ± "
+        f"{r2.std(ddof=1):.2g} over seeds."
     )
 
 
