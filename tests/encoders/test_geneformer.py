@@ -231,3 +231,11 @@ def test_cuda_agrees_with_cpu(geneformers, few, version):
     expected, edited = encoder.embed(few).values, encoder.embed_edits(few, edits)
     np.testing.assert_allclose(encoder.embed(few, device="cuda").values, expected, atol=1e-5)
     np.testing.assert_allclose(encoder.embed_edits(few, edits, device="cuda"), edited, atol=1e-5)
+
+
+def test_a_device_that_is_not_there(geneformers, small, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="PyTorch finds no CUDA device here"):
+        geneformers[2].embed(small, device="cuda")
+    with pytest.raises(InputError, match="PyTorch finds no CUDA device here"):
+        geneformers[2].embed_edits(small, Edits.noop(1), device="cuda")

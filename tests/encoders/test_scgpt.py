@@ -485,3 +485,11 @@ def test_options_are_checked():
 def test_a_column_that_is_not_there(encoder, counts):
     with pytest.raises(InputError, match="var has no column 'feature_names'"):
         with_options(encoder, gene_key="feature_names").embed(counts)
+
+
+def test_a_device_that_is_not_there(encoder, counts, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="PyTorch finds no CUDA device here"):
+        encoder.embed(counts, device="cuda")
+    with pytest.raises(InputError, match="PyTorch finds no CUDA device here"):
+        encoder.embed_edits(counts, Edits.noop(1), device="cuda")

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from conceptome.encoders.sequences import LENGTH_STEP, Sequences, map_sequences
+from conceptome.core import InputError
+from conceptome.encoders.sequences import LENGTH_STEP, Sequences, map_sequences, require_device
 
 D = 96
 
@@ -107,3 +108,19 @@ def test_pads_on_the_right():
     tokens, values = sequences.padded(np.array([1, 0]), 3, pad_token=9, pad_value=-2.0)
     assert tokens.tolist() == [[7, 9, 9], [5, 6, 9]]
     assert values.tolist() == [[3.0, -2.0, -2.0], [1.0, 2.0, -2.0]]
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("gpu", "device is 'gpu', expected one of cpu, cuda."),
+        ("cuda", "device is 'cuda', but PyTorch finds no CUDA device here. Use 'cpu'."),
+        ("cuda:1", "device is 'cuda:1', but PyTorch finds no CUDA device here. Use 'cpu'."),
+    ],
+)
+def test_a_device_that_is_not_there(device, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    require_device("cpu")
+    with pytest.raises(InputError) as caught:
+        require_device(device)
+    assert str(caught.value) == message

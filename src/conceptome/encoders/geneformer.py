@@ -24,7 +24,7 @@ from conceptome.encoders.geneformer_states import GeneformerStates
 from conceptome.encoders.geneformer_tokens import Edit, GeneformerTokeniser
 from conceptome.encoders.geneformer_vocabulary import GeneformerVocabulary
 from conceptome.encoders.precision import Precision, uses_bfloat16
-from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences
+from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences, require_device
 from conceptome.encoders.storage import (
     CONFIG,
     WEIGHTS,
@@ -214,8 +214,10 @@ class GeneformerEncoder:
         Raises
         ------
         InputError
-            If there are no raw counts, too few genes are known, or a cell expresses none of them.
+            If there are no raw counts, too few genes are known, a cell expresses none of them, or there is no
+            such device.
         """
+        require_device(device)
         columns, genes = self._columns(adata)
         counts = self.expression(adata)[:, columns]
         result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
@@ -253,8 +255,10 @@ class GeneformerEncoder:
         Raises
         ------
         InputError
-            If an edit names what is not there, sets a negative count, or leaves a cell of V1 without genes.
+            If an edit names what is not there, sets a negative count, or leaves a cell of V1 without genes,
+            or there is no such device.
         """
+        require_device(device)
         columns, genes = self._columns(cells)
         counts = self.expression(cells)[:, columns]
         result = np.empty((len(edits), self.d_embed))
@@ -282,8 +286,9 @@ class GeneformerEncoder:
         Raises
         ------
         InputError
-            As in `tokenise`.
+            As in `tokenise`, or if there is no such device.
         """
+        require_device(device)
         return GeneformerStates(self._network.to(device), self.tokenise(adata), self.model)
 
     def _run(

@@ -37,7 +37,7 @@ from conceptome.encoders.scgpt_files import (
 )
 from conceptome.encoders.scgpt_network import Pooling, ScgptNetwork
 from conceptome.encoders.scgpt_tokens import Binning, Edit, ScgptTokeniser
-from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences
+from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences, require_device
 from conceptome.encoders.storage import CONFIG, load_folder, reading_settings, save_folder
 
 if TYPE_CHECKING:
@@ -233,8 +233,10 @@ class ScgptEncoder:
         Raises
         ------
         InputError
-            If there are no counts, too few genes are known, or a cell expresses none of them.
+            If there are no counts, too few genes are known, a cell expresses none of them, or there is no
+            such device.
         """
+        require_device(device)
         columns, tokens = self._columns(adata)
         values = self.expression(adata)[:, columns]
         result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
@@ -276,8 +278,9 @@ class ScgptEncoder:
         Raises
         ------
         InputError
-            If an edit names what is not there or sets a negative value.
+            If an edit names what is not there or sets a negative value, or there is no such device.
         """
+        require_device(device)
         columns, tokens = self._columns(cells)
         values = self.expression(cells)[:, columns]
         result = np.empty((len(edits), self.d_embed))

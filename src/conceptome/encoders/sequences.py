@@ -145,6 +145,27 @@ def _run(
         torch.set_num_threads(n_threads)  # what a worker sets is also the default of later threads
 
 
+def require_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+
+    Raises
+    ------
+    InputError
+        If PyTorch knows no such device or finds none here.
+    """
+    if device.partition(":")[0] not in BLOCK_TOKENS:
+        msg = f"device is {device!r}, expected one of {', '.join(BLOCK_TOKENS)}."
+        raise InputError(msg)
+    if device != "cpu" and not torch.cuda.is_available():
+        msg = f"device is {device!r}, but PyTorch finds no CUDA device here. Use 'cpu'."
+        raise InputError(msg)
+
+
 def hidden_state(layer: int, n_layers: int, *, of_first: bool = False) -> int:
     """Count the number of a hidden state from the start.
 
