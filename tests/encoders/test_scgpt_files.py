@@ -187,6 +187,14 @@ def test_a_number_in_the_place_of_a_table(model):
     assert "the array 'encoder.embedding.weight' has shape ()" in refusal(model)
 
 
+def test_a_weight_that_is_nan(model):
+    save_weights(model, lambda weights: weights["encoder.enc_norm.bias"][3].fill_(float("nan")))
+    assert refusal(model) == (
+        f"{model / 'best_model.pt'}: the array 'encoder.enc_norm.bias' holds NaN or infinite numbers. The "
+        "file is damaged."
+    )
+
+
 def test_weights_under_the_names_of_two_versions(model):
     save_weights(model, lambda weights: weights.update({"module.encoder.enc_norm.bias": torch.ones(64)}))
     assert refusal(model) == (

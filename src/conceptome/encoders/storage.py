@@ -127,7 +127,7 @@ def require_shapes(
     Raises
     ------
     CheckpointError
-        If an array is missing, has another shape or holds no numbers.
+        If an array is missing, has another shape, or holds anything but finite numbers.
     """
     for name, shape in expected.items():
         if name in arrays and arrays[name].dtype.kind not in PLAIN_NUMBERS:
@@ -136,4 +136,7 @@ def require_shapes(
         found = f"has shape {arrays[name].shape}" if name in arrays else "is missing"
         if name not in arrays or arrays[name].shape != shape:
             msg = f"{source}: the array {name!r} {found}, the settings ask for {shape}. The file is damaged."
+            raise CheckpointError(msg)
+        if not np.isfinite(arrays[name]).all():
+            msg = f"{source}: the array {name!r} holds NaN or infinite numbers. The file is damaged."
             raise CheckpointError(msg)
