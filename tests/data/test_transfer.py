@@ -235,9 +235,10 @@ def test_a_permitted_redirect_is_followed_with_its_range(server, bring):
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://a/x", "https://a/x", "data:,x"])
-def test_a_redirect_to_another_scheme_is_refused(server, bring, target, code, tmp_path):
+@pytest.mark.parametrize("header", ["Location", "URI"])
+def test_a_redirect_to_another_scheme_is_refused(server, bring, target, code, header, tmp_path):
     file = server.remote("x")
-    server.answer("x", server.status(code, [("Location", target)]))
+    server.answer("x", server.status(code, [(header, target)]))
     with pytest.raises(DownloadError) as caught:
         bring(file)
     assert str(caught.value) == f"{target} was refused: files come only by http."

@@ -67,7 +67,8 @@ class _PermittedRedirects(urllib.request.HTTPRedirectHandler):
         msg: str,
         headers: Any,  # noqa: ANN401
     ) -> http.client.HTTPResponse | None:
-        require_scheme(urljoin(req.full_url, headers.get("Location", "")), self.allowed)
+        target = headers.get("Location", headers.get("URI", ""))  # the older name, which urllib follows too
+        require_scheme(urljoin(req.full_url, target), self.allowed)
         response: http.client.HTTPResponse | None = super().http_error_302(req, fp, code, msg, headers)
         return response
 
