@@ -14,7 +14,7 @@ from conceptome.core import Dictionary, Embeddings, InputError, require_at_least
 from conceptome.dictionaries.comparison import By, Matching, match_concepts
 
 SAME = 0.7
-"""Least cosine at which two concepts count as the same, as in [Paulo25] (arXiv:2501.16615)."""
+"""Least similarity at which two concepts count as the same; a convention."""
 
 
 @dataclass(frozen=True, eq=False)
