@@ -224,3 +224,16 @@ def test_refuses_a_folder_of_another_family(tmp_path, trained):
     trained["jumprelu"].save(tmp_path)
     with pytest.raises(CheckpointError, match="holds a 'jumprelu' dictionary with the weights"):
         ReluL1Dictionary.load(tmp_path)
+
+
+def test_jumprelu_concepts_do_not_keep_to_single_cells():
+    """With thresholds of their own from the start they do, and in a new cell several of them fire at once."""
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(60, 20))
+    z = (rng.random((600, 60)) < 0.1) * rng.gamma(2, size=(600, 60)) @ directions
+    late, shared = (
+        train(z, JumpReLU(120, 6, max_epochs=60, shared_epochs=n), progress=False).training["fidelity"]
+        for n in (1, 20)
+    )
+    assert shared["r2_heldout"] > late["r2_heldout"] + 0.1
+    assert shared["r2_heldout"] > 0.6

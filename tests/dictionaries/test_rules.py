@@ -52,7 +52,7 @@ def test_the_threshold_is_the_mean_of_the_smallest_kept(pre):
     batches = [pre[:5], pre[5:], -pre.abs()]  # nothing is positive in the last: it says nothing
     rule.calibrate(batches)
     kept = [kept_of_batch(batch.numpy(), K) for batch in batches[:2]]
-    expected = np.mean([batch[batch > 0].min() for batch in kept])
+    expected = np.average([batch[batch > 0].min() for batch in kept], weights=[5, 7])
     assert float(rule.threshold) == pytest.approx(expected, abs=1e-6)
     found = rule.eval()(pre).numpy()
     np.testing.assert_array_equal(found, np.where(pre > rule.threshold, pre, 0))
@@ -60,7 +60,7 @@ def test_the_threshold_is_the_mean_of_the_smallest_kept(pre):
 
 def test_jumprelu_has_the_gradients_of_the_paper(pre):
     bandwidth = 0.6
-    rule = JumpReluRule(N_CONCEPTS, k=K, bandwidth=bandwidth)
+    rule = JumpReluRule(N_CONCEPTS, k=K, bandwidth=bandwidth, shared_epochs=1)
     rule.log_threshold.data = torch.linspace(-1.5, 0.3, N_CONCEPTS)
     weight = np.random.default_rng(3).normal(size=pre.shape).astype(np.float32)
     given = pre.clone().requires_grad_()
@@ -77,7 +77,7 @@ def test_jumprelu_has_the_gradients_of_the_paper(pre):
 
 
 def test_the_l0_penalty_has_the_gradients_of_the_paper(pre, cells):
-    options = JumpReLU(N_CONCEPTS, K, l0_weight=0.7, bandwidth=0.6)
+    options = JumpReLU(N_CONCEPTS, K, l0_weight=0.7, bandwidth=0.6, shared_epochs=1)
     model = autoencoder(options.rule())
     model.rule.log_threshold.data = torch.linspace(-1.5, 0.3, N_CONCEPTS)
     outcome = model(cells)._replace(pre=pre.clone().requires_grad_())
@@ -93,15 +93,26 @@ def test_the_l0_penalty_has_the_gradients_of_the_paper(pre, cells):
 
 
 def test_jumprelu_starts_where_k_concepts_per_cell_pass(pre):
-    rule = JumpReluRule(N_CONCEPTS, k=K, bandwidth=0.1)
+    rule = JumpReluRule(N_CONCEPTS, k=K, bandwidth=0.1, shared_epochs=1)
     rule.prepare([pre])
     smallest = kept_of_batch(pre.numpy(), K)
     started = rule.log_threshold.detach().exp().numpy()
     np.testing.assert_allclose(started, smallest[smallest > 0].min(), rtol=1e-5)
 
 
+def test_jumprelu_shares_its_threshold_for_some_epochs(pre):
+    rule = JumpReluRule(N_CONCEPTS, k=K, bandwidth=0.1, shared_epochs=2)
+    thresholds = []
+    for factor in (1, 2, 3):
+        rule.calibrate([factor * pre])
+        thresholds.append(float(rule.log_threshold.detach()[0].exp()))
+    smallest = kept_of_batch(pre.numpy(), K)
+    expected = smallest[smallest > 0].min()
+    assert thresholds == pytest.approx([expected, 2 * expected, 2 * expected], rel=1e-5)
+
+
 def test_revived_concepts_have_half_the_threshold_of_the_living(pre):
-    rule = JumpReluRule(3, k=1, bandwidth=0.1)
+    rule = JumpReluRule(3, k=1, bandwidth=0.1, shared_epochs=1)
     rule.log_threshold.data = torch.tensor([0.8, 2.0, 2.0]).log()
     rule.revive(torch.tensor([True, False, False]))
     np.testing.assert_allclose(rule.log_threshold.detach().exp().numpy(), [1.0, 2.0, 2.0], rtol=1e-6)

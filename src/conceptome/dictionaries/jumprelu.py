@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from conceptome.core import InputError
 from conceptome.dictionaries.affine import AffineDictionary, Weights
-from conceptome.dictionaries.options import TrainingOptions, resolved, sizes
+from conceptome.dictionaries.options import TrainingOptions, resolved, sizes, tenth
 from conceptome.dictionaries.selection import keep_above
 
 if TYPE_CHECKING:
@@ -91,20 +91,34 @@ class JumpReLU(TrainingOptions[JumpReluDictionary]):
     bandwidth: float | None = None
     """Width of the kernel, in the units of pre-activations. None = a twentieth of sqrt(d_embed)."""
 
+    shared_epochs: int | None = None
+    """First epochs, in which all concepts share the threshold that lets k per cell through. With thresholds
+    of their own from the start, many concepts keep to single cells. None = a tenth of `max_epochs`, between
+    2 and 30."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_k(self.k)
+        self._require_count("shared_epochs")
         self._require_positive("l0_weight", "bandwidth")
 
     def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
-        bandwidth = self.bandwidth or 0.05 * float(np.sqrt(d_embed))
-        return {**sizes(self.n_concepts, self.k, d_embed=d_embed, n_train=n_train), "bandwidth": bandwidth}
+        return {
+            **sizes(self.n_concepts, self.k, d_embed=d_embed, n_train=n_train),
+            "bandwidth": self.bandwidth or 0.05 * float(np.sqrt(d_embed)),
+            "shared_epochs": self.shared_epochs or tenth(self.epochs(n_train)),
+        }
 
     def rule(self) -> Rule:
         """Make the activation rule that is trained."""
         from conceptome.dictionaries.rules import JumpReluRule
 
-        return JumpReluRule(resolved(self.n_concepts), k=resolved(self.k), bandwidth=resolved(self.bandwidth))
+        return JumpReluRule(
+            resolved(self.n_concepts),
+            k=resolved(self.k),
+            bandwidth=resolved(self.bandwidth),
+            shared_epochs=resolved(self.shared_epochs),
+        )
 
     def penalty(self, model: Autoencoder, x: Tensor, outcome: Outcome) -> Tensor | float:  # noqa: ARG002
         """Compute the penalty on L0."""
@@ -117,6 +131,7 @@ class JumpReLU(TrainingOptions[JumpReluDictionary]):
         self, maps: dict[str, np.ndarray], *, mean: np.ndarray, scale: float, encoder_id: str
     ) -> JumpReluDictionary:
         """Make the dictionary of trained parameters."""
+        del maps["rule.shared_left"]
         threshold = np.exp(maps.pop("rule.log_threshold"))
         weights = ThresholdedWeights(**maps, mean=mean, threshold=threshold)
         return JumpReluDictionary(weights, scale=scale, encoder_id=encoder_id)

@@ -123,7 +123,8 @@ class _Run:
         dead = self.silent > self.recipe.dead_after
         if self.recipe.resample and not self.schedule.settling and dead.any():
             self._revive(dead)
-        self.average.rule.calibrate(self._batches(self.average, order))
+        for model in {id(model): model for model in (self.model, self.average)}.values():
+            model.rule.calibrate(self._batches(model, order))
 
     def judge(self, unseen: Tensor) -> None:
         """Measure on validation cells, keep the best epoch, lower the learning rate on a plateau."""

@@ -128,16 +128,20 @@ class TrainingOptions(ABC, Generic[D]):
         InputError
             If the defaults do not fit what was asked for.
         """
-        max_epochs = self.max_epochs or max(20, min(1000, SEEN_CELLS // n_train))
+        max_epochs = self.epochs(n_train)
         return replace(
             self,
             max_epochs=max_epochs,
             batch_size=self.batch_size or min(1024, max(64, n_train // 8)),
             dead_after=self.dead_after or 5 * n_train,
             k_aux=self.k_aux or max(1, d_embed // 2),
-            patience=self.patience or max(2, min(30, max_epochs // 10)),
+            patience=self.patience or tenth(max_epochs),
             **self._own_defaults(d_embed=d_embed, n_train=n_train),
         )
+
+    def epochs(self, n_train: int) -> int:
+        """Return how often training passes over its cells at most."""
+        return self.max_epochs or max(20, min(1000, SEEN_CELLS // n_train))
 
     @abstractmethod
     def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
@@ -207,6 +211,11 @@ class Recipe:
     def of(cls, options: TrainingOptions[Any]) -> Recipe:
         """Take the fields from resolved options."""
         return cls(**{part.name: getattr(options, part.name) for part in fields(cls)})
+
+
+def tenth(max_epochs: int) -> int:
+    """Return a tenth of the epochs, between 2 and 30."""
+    return max(2, min(30, max_epochs // 10))
 
 
 def sizes(n_concepts: int | None, k: int | None, *, d_embed: int, n_train: int) -> dict[str, int]:

@@ -63,14 +63,19 @@ class JumpReluRule(Rule):
     n_concepts
         Concepts.
     k
-        Concepts per cell that the first thresholds let through.
+        Concepts per cell that a shared threshold lets through.
     bandwidth
         Width of the kernel through which thresholds learn.
+    shared_epochs
+        First epochs, in which all concepts share one threshold.
     """
 
-    def __init__(self, n_concepts: int, *, k: int, bandwidth: float) -> None:
+    shared_left: Tensor
+
+    def __init__(self, n_concepts: int, *, k: int, bandwidth: float, shared_epochs: int) -> None:
         super().__init__()
         self.k, self.bandwidth = k, bandwidth
+        self.register_buffer("shared_left", torch.tensor(shared_epochs))
         self.log_threshold = nn.Parameter(torch.zeros(n_concepts))
 
     def forward(self, pre: Tensor) -> Tensor:
@@ -87,20 +92,34 @@ class JumpReluRule(Rule):
         """Start at the threshold that lets k concepts per cell through."""
         self.log_threshold.data.fill_(smallest_kept(batches, self.k)).log_()
 
+    def calibrate(self, batches: Iterable[Tensor]) -> None:
+        """Set the shared threshold anew, as long as there is one.
+
+        Directions start at cells. Their own thresholds would soon let only this one cell through, and get no
+        gradient from others any more.
+        """
+        if self.shared_left > 0:
+            self.shared_left -= 1
+            self.prepare(batches)
+
     def revive(self, dead: Tensor) -> None:
         """Give dead concepts half the threshold of a living one."""
         self.log_threshold.data[dead] = self.log_threshold.data[~dead].median() + LOG_HALF
 
 
 def smallest_kept(batches: Iterable[Tensor], k: int) -> float:
-    """Average over batches the smallest positive pre-activation among the k strongest per cell."""
-    smallest = []
+    """Average over batches the smallest positive pre-activation among the k strongest per cell.
+
+    Batches count by their cells: the last one of an epoch may hold very few.
+    """
+    total, n_cells = 0.0, 0
     for pre in batches:
         kept = torch.topk(pre.flatten(), k * len(pre)).values
         positive = kept[kept > 0]
         if len(positive):
-            smallest.append(float(positive[-1]))
-    return sum(smallest) / len(smallest) if smallest else 0.0
+            total += len(pre) * float(positive[-1])
+            n_cells += len(pre)
+    return total / n_cells if n_cells else 0.0
 
 
 def _near(pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
