@@ -5,6 +5,7 @@ from .centroids import KMeansDictionary
 from .checkpoint import Checkpoint
 from .comparison import Matching, match_concepts
 from .fidelity import explained_variance
+from .geometry import nearest_concepts
 from .heldout import HeldoutSplit
 from .jumprelu import JumpReLU, JumpReluDictionary, ThresholdedWeights
 from .matryoshka import Matryoshka, MatryoshkaDictionary
@@ -50,6 +51,7 @@ __all__ = [
     "import_saelens",
     "load",
     "match_concepts",
+    "nearest_concepts",
     "stability",
     "train",
 ]
