@@ -138,7 +138,7 @@ def test_a_changed_setting_repeats_only_what_depends_on_it(finished, tmp_path, c
     with caplog.at_level("INFO", logger="conceptome"):
         run(settings(tmp_path / "run", min_size=6))
     kept = {message.split()[1].rstrip(":") for message in caplog.messages if "kept" in message}
-    assert kept == {"embed", "train", "match", "attribute", "compare", "evaluate", "layout"}
+    assert kept == {"embed", "train", "match", "attribute", "compare", "evaluate", "stability", "layout"}
 
 
 def test_other_data_is_refused_and_the_run_stays(finished, tmp_path):
@@ -183,7 +183,7 @@ def test_another_model_in_the_same_folder_is_noticed(finished, tmp_path, caplog)
     )
     with caplog.at_level("INFO", logger="conceptome"):
         run(config)
-    assert "[1/10] embed: 700 cells, 6 coordinates" in "\n".join(caplog.messages)
+    assert f"[1/{len(stages.STAGES)}] embed: 700 cells, 6 coordinates" in "\n".join(caplog.messages)
     assert not any("kept" in message for message in caplog.messages)
 
 
