@@ -162,3 +162,50 @@ def test_chunks_of_counts_must_be_where_they_are_said_to_be():
         InputError, match=r"layers\['counts'\] holds non-integer values .* in the cells 0 to 50"
     ):
         next(cm.data.count_chunks(adata, place="layers['counts']", n_rows=50))
+
+
+def test_cells_that_cannot_be_embedded_are_named_before_any_is(fitted, tmp_path, embedded_cells):
+    adata = cm.data.demo()
+    encoder = cm.encoders.load("linear", fitted[0])
+    known = encoder.known(adata)
+    adata = adata[:, np.argsort(~known, kind="stable")].copy()
+    counts = adata.X.toarray()
+    foreign = np.zeros((adata.n_obs, 1), dtype=np.float32)
+    foreign[[450, 690]] = 5
+    counts[[450, 690]] = 0
+    cells = ad.AnnData(np.hstack([counts, foreign]), obs=adata.obs)
+    cells.var_names = [*adata.var_names, "FOREIGN"]
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    config = settings(tmp_path / "run", fitted[0], data=str(tmp_path / "cells.h5ad"))
+    with pytest.raises(InputError) as caught:
+        run(config, until="embed")
+    assert str(adata.obs_names[450]) in str(caught.value)
+    assert str(adata.obs_names[690]) in str(caught.value)
+    assert embedded_cells == [2]
+
+
+def test_reading_x_has_no_meaning_in_a_run(shared, tmp_path):
+    model = f"scgpt:{shared / 'fixtures' / 'scgpt_tiny' / 'checkpoint'}"
+    config = settings(tmp_path / "run", "", encoder=model, encoder_options=("reads=x",))
+    with pytest.raises(InputError, match="The encoder option reads=x has no effect in a run"):
+        run(config, until="embed")
+
+
+def test_an_encoder_half_saved_is_made_again(fitted, tmp_path, monkeypatch):
+    save = LinearEncoder.save
+    calls = []
+
+    def cut(self, path):
+        calls.append(path)
+        if len(calls) == 1:
+            path.mkdir(parents=True)
+            (path / "config.json").write_text("{}")
+            raise KeyboardInterrupt
+        save(self, path)
+
+    monkeypatch.setattr(LinearEncoder, "save", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(tmp_path / "run", fitted[0]), until="embed")
+    folder = run(settings(tmp_path / "run", fitted[0]), until="embed")
+    assert load_embeddings(folder / "embeddings.zarr").encoder_id == fitted[1].encoder_id
+    assert len(calls) == 2

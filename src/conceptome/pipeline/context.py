@@ -19,6 +19,7 @@ from conceptome.core import (
     Encoder,
     Enrichment,
     Evaluation,
+    InputError,
     Pairs,
     content_id,
 )
@@ -121,6 +122,13 @@ class Run:
         if not colon:
             return None
         options = encoders.parse_options(name, config.encoder_options)
+        reads = getattr(options, "reads", "counts")
+        if reads != "counts":
+            msg = (
+                f"The encoder option reads={reads} has no effect in a run, which hands on raw counts. Leave it "
+                "out, or use the encoder in Python."
+            )
+            raise InputError(msg)
         return encoders.from_spec(config.encoder, self.source, options=options)
 
     @cached_property

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import anndata
+import numpy as np
 from tqdm.auto import tqdm
 
-from conceptome.core import Encoder
+from conceptome.core import Encoder, NotEditableError
 from conceptome.pipeline import storage
 from conceptome.pipeline.context import Run
 from conceptome.pipeline.folder import write_text
 
 CHUNK_CELLS = 1024
+SCAN_CELLS = 8192
 
 
 def embed_in_chunks(run: Run, encoder: Encoder, path: Path, *, device: str) -> tuple[int, int]:
@@ -39,6 +42,8 @@ def embed_in_chunks(run: Run, encoder: Encoder, path: Path, *, device: str) -> t
     progress = path.with_suffix(".progress.json")
     n_cells = run.source.n_obs
     done = _cells_done(progress, encoder)
+    if not done:
+        _try_hardest_cells(run, encoder, device=device)
     with tqdm(total=n_cells, initial=done, desc="embed", unit="cell", disable=None) as bar:
         for rows, cells in run.chunks(start=done, n_rows=CHUNK_CELLS):
             part = encoder.embed(cells, device=device)
@@ -49,6 +54,21 @@ def embed_in_chunks(run: Run, encoder: Encoder, path: Path, *, device: str) -> t
             bar.update(len(part.cell_ids))
     progress.unlink(missing_ok=True)
     return n_cells - done, encoder.d_embed
+
+
+def _try_hardest_cells(run: Run, encoder: Encoder, *, device: str) -> None:
+    """Embed the cells without counts in known genes, so that an encoder refuses them now, not hours later."""
+    try:
+        known = encoder.known(run.source)
+    except NotEditableError:
+        return
+    hardest = [
+        cells[empty]
+        for _, cells in run.chunks(start=0, n_rows=SCAN_CELLS)
+        if (empty := np.asarray(cells.X @ known.astype(np.float32)) == 0).any()
+    ]
+    if hardest:
+        encoder.embed(anndata.concat(hardest, merge="same"), device=device)
 
 
 def _cells_done(progress: Path, encoder: Encoder) -> int:

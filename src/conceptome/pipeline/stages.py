@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,8 +45,11 @@ def embed(run: Run, folder: Path) -> Facts:
     """Fit or load the encoder, embed the cells; an interrupted embedding continues where it stopped."""
     config = run.config
     name = config.encoder.partition(":")[0]
-    if not (folder / "encoder" / "config.json").is_file():
-        _make_encoder(run).save(folder / "encoder")
+    if not (folder / "encoder").is_dir():
+        whole = folder / ".encoder"  # renamed when complete: an interrupted stage continues from this folder
+        shutil.rmtree(whole, ignore_errors=True)
+        _make_encoder(run).save(whole)
+        whole.rename(folder / "encoder")
     encoder = encoders.load(name, folder / "encoder")
     start = time.perf_counter()
     n_embedded, d_embed = embed_in_chunks(run, encoder, folder / "embeddings.zarr", device=config.device)
