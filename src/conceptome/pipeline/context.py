@@ -125,8 +125,8 @@ class Run:
         reads = getattr(options, "reads", "counts")
         if reads != "counts":
             msg = (
-                f"The encoder option reads={reads} has no effect in a run, which hands on raw counts. Leave it "
-                "out, or use the encoder in Python."
+                f"The encoder option reads={reads} has no effect in a run, which hands on raw counts. "
+                "Leave it out, or use the encoder in Python."
             )
             raise InputError(msg)
         return encoders.from_spec(config.encoder, self.source, options=options)
