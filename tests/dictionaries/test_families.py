@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import jaxtyping
 import numpy as np
 import pytest
@@ -18,10 +20,12 @@ from conceptome.dictionaries import (
     ThresholdedWeights,
     TopK,
     TopKDictionary,
+    TrainingOptions,
     Weights,
     load,
     train,
 )
+from conceptome.dictionaries.rules import TopKRule
 from conceptome.testing import check_dictionary
 
 N_CONCEPTS, D_EMBED = 10, 4
@@ -78,6 +82,31 @@ def test_no_family_is_much_worse_than_topk_at_equal_l0(trained):
     r2 = {name: dictionary.training["fidelity"]["r2_heldout"] for name, dictionary in trained.items()}
     for name in ("batch_topk", "jumprelu", "matryoshka", "matryoshka-topk"):
         assert r2[name] > r2["topk"] - 0.1
+
+
+@dataclass(frozen=True)
+class Winner(TrainingOptions[TopKDictionary]):
+    """A family from elsewhere: the strongest concept alone."""
+
+    def own_defaults(self, *, d_embed, n_train):
+        return {"n_concepts": self.n_concepts or d_embed}
+
+    def rule(self):
+        return TopKRule(1)
+
+    def penalty(self, model, x, outcome):
+        return 1e-3 * model.b_enc.square().sum()
+
+    def dictionary(self, maps, *, mean, scale, encoder_id):
+        return TopKDictionary(Weights(**maps, mean=mean), 1, scale=scale, encoder_id=encoder_id)
+
+
+def test_a_family_from_elsewhere_is_trained_by_the_same_loop(planted):
+    dictionary = train(planted[0], Winner(max_epochs=30), progress=False)
+    check_dictionary(dictionary, planted[0][:100])
+    assert dictionary.training["fidelity"]["l0"] == 1
+    assert dictionary.n_concepts == 8
+    assert dictionary.training["fidelity"]["r2_heldout"] > 0.3
 
 
 def test_prefixes_of_a_matryoshka_reconstruct_more_and_more(planted, trained):

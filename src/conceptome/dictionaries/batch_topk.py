@@ -80,7 +80,8 @@ class BatchTopK(TrainingOptions[BatchTopKDictionary]):
         super().__post_init__()
         self._require_k(self.k)
 
-    def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
+    def own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
+        """Return the sizes and the family's own fields, filled in."""
         return sizes(self.n_concepts, self.k, d_embed=d_embed, n_train=n_train)
 
     def rule(self) -> Rule:

@@ -102,7 +102,8 @@ class JumpReLU(TrainingOptions[JumpReluDictionary]):
         self._require_count("shared_epochs")
         self._require_positive("l0_weight", "bandwidth")
 
-    def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
+    def own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
+        """Return the sizes and the family's own fields, filled in."""
         return {
             **sizes(self.n_concepts, self.k, d_embed=d_embed, n_train=n_train),
             "bandwidth": self.bandwidth or 0.05 * float(np.sqrt(d_embed)),

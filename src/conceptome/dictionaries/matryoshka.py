@@ -113,7 +113,8 @@ class Matryoshka(TrainingOptions[MatryoshkaDictionary]):
         if self.prefixes is not None:
             _require_prefixes(self.prefixes, self.n_concepts or max(self.prefixes, default=0))
 
-    def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
+    def own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
+        """Return the sizes and the family's own fields, filled in."""
         n_concepts = self.prefixes[-1] if self.prefixes else self.n_concepts
         filled = sizes(n_concepts, self.k, d_embed=d_embed, n_train=n_train)
         total = filled["n_concepts"]

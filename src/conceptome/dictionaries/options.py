@@ -136,7 +136,7 @@ class TrainingOptions(ABC, Generic[D]):
             dead_after=self.dead_after or 5 * n_train,
             k_aux=self.k_aux or max(1, d_embed // 2),
             patience=self.patience or tenth(max_epochs),
-            **self._own_defaults(d_embed=d_embed, n_train=n_train),
+            **self.own_defaults(d_embed=d_embed, n_train=n_train),
         )
 
     def epochs(self, n_train: int) -> int:
@@ -144,8 +144,20 @@ class TrainingOptions(ABC, Generic[D]):
         return self.max_epochs or max(20, min(1000, SEEN_CELLS // n_train))
 
     @abstractmethod
-    def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
-        """Return `n_concepts` and the family's own fields with every default in place."""
+    def own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
+        """Return `n_concepts` and the family's own fields, filled in.
+
+        Parameters
+        ----------
+        d_embed
+            Width of the embedding.
+        n_train
+            Cells to learn from.
+
+        Returns
+        -------
+        Values by the name of the field.
+        """
 
     @abstractmethod
     def rule(self) -> Rule:

@@ -38,7 +38,8 @@ class ReluL1(TrainingOptions[ReluL1Dictionary]):
         super().__post_init__()
         self._require_positive("l1_weight")
 
-    def _own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
+    def own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
+        """Return the sizes and the family's own fields, filled in."""
         filled = sizes(self.n_concepts, None, d_embed=d_embed, n_train=n_train)
         return {"n_concepts": filled["n_concepts"]}
 
