@@ -1,4 +1,4 @@
-"""Concepts beside neurons and principal components: the measures of trust."""
+"""Concepts beside their baselines: the measures of trust."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DRAWN = (
 
 
 def fidelity(evaluation: Evaluation, *, figure: Figure | None = None) -> Figure:
-    """Draw what concepts, neurons and principal components keep of the embedding and say of the labels.
+    """Draw what concepts and their baselines keep of the embedding and say of the labels.
 
     Parameters
     ----------
