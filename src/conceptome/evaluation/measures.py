@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from conceptome.core import (
     Csr,
@@ -115,10 +115,6 @@ def evaluate(
         for metric, value in measure_fidelity(each, z, activations=activations[name], heldout=heldout).items()
     ]
     units = []
-    representations: dict[tuple[str, str], np.ndarray | Csr] = {("embedding", "embedding"): z}
-    for name, each in dictionaries.items():
-        representations[name, "activations"] = activations[name]
-        representations[name, "reconstruction"] = each.decode(activations[name])
     for key, column in labels.items():
         cells = LabelledCells.of(key, column, groups)
         for name, values in activations.items():
@@ -128,7 +124,7 @@ def evaluate(
         unscored = table.loc[table["unit"] < 0, "label"]
         if len(unscored):
             logger.warning("obs[%r]: too few cells to score %s", key, ", ".join(unscored))
-        measures += _measure_probes(representations, cells, seed=seed)
+        measures += _measure_probes(dictionaries, activations, z, cells=cells, seed=seed)
     table = pd.concat(units, ignore_index=True) if units else pd.DataFrame(columns=UNIT_COLUMNS)
     return Evaluation(pd.DataFrame(measures), table, dictionary.dictionary_id)
 
@@ -186,18 +182,28 @@ def _measure_units(
 
 
 def _measure_probes(
-    representations: Mapping[tuple[str, str], np.ndarray | Csr], cells: LabelledCells, *, seed: int
+    dictionaries: Mapping[str, Dictionary],
+    activations: Mapping[str, Csr],
+    z: Float[np.ndarray, "cells d_embed"],
+    *,
+    cells: LabelledCells,
+    seed: int,
 ) -> list[Row]:
-    """Probe every representation on the same cells and splits."""
+    """Probe embedding, activations and reconstructions on the same cells and splits."""
     sampled = np.random.default_rng(seed).permutation(len(cells.rows))[:PROBE_CELLS]
     chosen = cells.take(np.sort(sampled))
+    representations: dict[tuple[str, str], np.ndarray | Csr] = {("embedding", "embedding"): z[chosen.rows]}
+    for name, each in dictionaries.items():
+        active = activations[name][chosen.rows]
+        representations[name, "activations"] = active
+        representations[name, "reconstruction"] = each.decode(active)
     splits = [
         seeded_split(chosen.labels, test_share=PROBE_TEST_SHARE, seed=seed + split, groups=chosen.groups)
         for split in range(N_SPLITS)
     ]
     rows = []
     for (name, representation), values in representations.items():
-        scores = [probe(values[chosen.rows], chosen.labels, test=test) for test in splits]
+        scores = [probe(values, chosen.labels, test=test) for test in splits]
         rows.append(_row(name, f"probe_macro_f1_{representation}", scores, key=cells.key))
     return rows
 
