@@ -121,19 +121,21 @@ def nonnegative_solution(
     solution = np.zeros_like(projections)
     tolerance = 1e-7 * np.abs(projections).max(axis=1, initial=0.0)
     rows = np.arange(len(projections))
-    current, slope = np.zeros_like(projections), -projections
+    current = np.zeros(projections.T.shape)  # concepts x rows, so that one concept is contiguous
+    slope = np.ascontiguousarray(-projections.T)
     for _ in range(MAX_SWEEPS):
         moved = np.zeros(len(rows))
         for concept in range(len(gram)):
-            new = np.maximum(current[:, concept] - slope[:, concept] / gram[concept, concept], 0)
-            step = new - current[:, concept]
-            current[:, concept] = new
-            slope += step[:, None] * gram[concept]
+            new = np.maximum(current[concept] - slope[concept] / gram[concept, concept], 0)
+            step = new - current[concept]
+            current[concept] = new
+            slope += gram[concept][:, None] * step
             moved = np.maximum(moved, np.abs(step))
         going = moved > tolerance[rows]
-        solution[rows[~going]] = current[~going]
-        rows, current, slope = rows[going], current[going], slope[going]
+        if not going.all():
+            solution[rows[~going]] = current[:, ~going].T
+            rows, current, slope = rows[going], current[:, going], slope[:, going]
         if not len(rows):
             break
-    solution[rows] = current
+    solution[rows] = current.T
     return solution
