@@ -23,8 +23,8 @@ setup: .venv/.ready ## create .venv and install the package with everything the 
 demo: setup ## run the main job on 700 real immune cells and open the report (DEMO_ARGS=--no-serve only names it)
 	$(BIN)/conceptome demo $(DEMO_ARGS)
 
-test: setup ## run the tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --cov=conceptome --cov-fail-under=90
+test: setup ## run the tests; one thread each, because workers that share processors with threads wait for each other
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --cov=conceptome --cov-fail-under=90
 
 lint: setup ## check style, types and import contracts
 	$(BIN)/ruff check .
