@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
-from conceptome.core import BLOCK_ROWS, Csr, Edits, Embeddings, InputError, content_id, require_choice
+from conceptome.core import BLOCK_ROWS, Csr, Edits, Embeddings, InputError, content_id
 from conceptome.data import raw_counts
 from conceptome.encoders.cells import edits_by_cell, require_counts
 from conceptome.encoders.geneformer_decoder import GeneformerDecoder
 from conceptome.encoders.geneformer_dictionaries import require_vocabulary
 from conceptome.encoders.geneformer_files import GeneformerModel, checked_sizes, read_geneformer
 from conceptome.encoders.geneformer_network import GeneformerNetwork, Pooling, expected_shapes, pool
+from conceptome.encoders.geneformer_options import GeneformerOptions
 from conceptome.encoders.geneformer_states import GeneformerStates
-from conceptome.encoders.geneformer_tokens import Edit, GeneformerTokeniser
+from conceptome.encoders.geneformer_tokens import GeneformerTokeniser
 from conceptome.encoders.geneformer_vocabulary import GeneformerVocabulary
-from conceptome.encoders.precision import Precision, uses_bfloat16
+from conceptome.encoders.precision import uses_bfloat16
 from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences, require_device
 from conceptome.encoders.storage import (
     CONFIG,
@@ -37,37 +37,7 @@ from conceptome.encoders.storage import (
 if TYPE_CHECKING:
     from anndata import AnnData
 
-CHOICES = {"pooling": Literal["auto", Pooling], "edit": Edit, "precision": Precision}
 PAD = 0
-
-
-@dataclass(frozen=True)
-class GeneformerOptions:
-    """How Geneformer reads cells, and what of it becomes the embedding. The defaults are as published.
-
-    Raises
-    ------
-    InputError
-        If a value is not one of its choices.
-    """
-
-    pooling: Literal["auto", "cls", "mean"] = "auto"
-    """Take ``<cls>``, or the mean over genes; auto: ``<cls>`` where the model has it (V2), else the mean."""
-    layer: int = -2
-    """Hidden state: 0 is the input of the first layer, -1 the output of the last. The original's emb_layer
-    counts otherwise: its -1 (default) is -2 here, its 0 is -1."""
-    edit: Edit = "values"
-    """An edited count re-ranks the whole cell, and in a long cell the next gene may enter; or (delete, the
-    original's in-silico perturbation) no gene takes the place of one that leaves."""
-    gene_key: str | None = None
-    """Column of var with Ensembl ids; found by itself when left out."""
-    precision: Precision = "float32"
-    """Of the products when whole cells are embedded: auto takes bfloat16 where the hardware gains by it.
-    Edits are always float32, because bfloat16 rounds by more than one gene's effect."""
-
-    def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            require_choice(name, getattr(self, name), get_args(choices))
 
 
 class GeneformerEncoder:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,12 +19,10 @@ from conceptome.core import (
     InputError,
     Names,
     content_id,
-    require_at_least,
-    require_choice,
 )
 from conceptome.data import gene_column, look_up, raw_counts, symbols
 from conceptome.encoders.cells import edits_by_cell, read_x, require_counts
-from conceptome.encoders.precision import Precision, uses_bfloat16
+from conceptome.encoders.precision import uses_bfloat16
 from conceptome.encoders.scgpt_decoder import ScgptDecoder
 from conceptome.encoders.scgpt_files import (
     CLS,
@@ -35,55 +32,14 @@ from conceptome.encoders.scgpt_files import (
     require_weights,
     saved_scgpt,
 )
-from conceptome.encoders.scgpt_network import Pooling, ScgptNetwork
-from conceptome.encoders.scgpt_tokens import Binning, Edit, ScgptTokeniser
+from conceptome.encoders.scgpt_network import ScgptNetwork
+from conceptome.encoders.scgpt_options import ScgptOptions
+from conceptome.encoders.scgpt_tokens import ScgptTokeniser
 from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences, require_device
 from conceptome.encoders.storage import CONFIG, load_folder, reading_settings, save_folder
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-Reads: TypeAlias = Literal["counts", "x"]
-
-CHOICES = {"pooling": Pooling, "binning": Binning, "edit": Edit, "reads": Reads, "precision": Precision}
-
-
-@dataclass(frozen=True)
-class ScgptOptions:
-    """How scGPT reads cells, and what of it becomes the embedding. The defaults are the published pipeline's.
-
-    Raises
-    ------
-    InputError
-        If a value is not one of its choices or too small.
-    """
-
-    pooling: Pooling = "cls"
-    """Take the first position, the mean over genes, or the mean weighted by the genes' values."""
-    layer: int = -1
-    """Hidden state: 0 is the input of the first layer, -1 the output of the last."""
-    binning: Binning = "deterministic"
-    """Where a value may fall into several bins: the middle one, rounded half up; one drawn from a hash of
-    seed, cell and gene, as the original draws it; or no bins, the values as they are."""
-    edit: Edit = "values"
-    """An edited count re-bins the whole cell, or (binned) that gene alone."""
-    max_length: int = 1200
-    """Longest sequence, with ``<cls>``; the highest genes are kept."""
-    reads: Reads = "counts"
-    """Raw counts, or X as it is (any rising transform of a cell's values gives the same bins)."""
-    gene_key: str | None = None
-    """Column of var with gene symbols; found by itself when left out."""
-    precision: Precision = "float32"
-    """Of the products when whole cells are embedded: auto takes bfloat16 where the hardware gains by it.
-    Edits are always float32, because bfloat16 rounds by more than one gene's effect."""
-    seed: int = 0
-    """Of the draws under binning="stochastic"."""
-
-    def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            require_choice(name, getattr(self, name), get_args(choices))
-        require_at_least("max_length", self.max_length, 2)
-        require_at_least("seed", self.seed, 0)
 
 
 class ScgptEncoder:

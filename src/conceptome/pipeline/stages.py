@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 
 from conceptome import attribution, counterfactuals, data, encoders, enrichment, evaluation
-from conceptome.core import Embeddings, Encoder, NotEditableError
+from conceptome.core import Encoder, NotEditableError
 from conceptome.pipeline import storage
 from conceptome.pipeline.context import Run
 from conceptome.pipeline.embedding import embed_in_chunks
-from conceptome.pipeline.report import ReportContents, write_report
+from conceptome.pipeline.layout import umap_layout
+from conceptome.pipeline.report import write_report
+from conceptome.pipeline.reported import report_contents
 from conceptome.pipeline.seeds import stability, train_dictionary
 from conceptome.pipeline.summary import summarise_concepts
-
-MAX_LAYOUT_CELLS = 50_000
 
 Facts = dict[str, Any]
 
@@ -229,99 +229,10 @@ def layout(run: Run, folder: Path) -> Facts:
     return {"message": f"UMAP of {int(np.isfinite(coordinates[:, 0]).sum()):,} cells"}
 
 
-def umap_layout(embeddings: Embeddings, *, seed: int = 0) -> np.ndarray:
-    """Compute a UMAP of embeddings; beyond 50,000 cells of a random sample, NaN for the others.
-
-    Parameters
-    ----------
-    embeddings
-        The embeddings.
-    seed
-        Seed of the sample and of UMAP.
-
-    Returns
-    -------
-    Coordinates, ``(n_cells, 2)``, float64.
-    """
-    import torch
-    from umap import UMAP
-
-    n_threads = torch.get_num_threads()  # numba resets what OpenMP shares, and other threads round otherwise
-    n_cells = len(embeddings.cell_ids)
-    shown = np.arange(n_cells)
-    if n_cells > MAX_LAYOUT_CELLS:
-        shown = np.sort(np.random.default_rng(seed).choice(n_cells, MAX_LAYOUT_CELLS, replace=False))
-    coordinates = np.full((n_cells, 2), np.nan)
-    model = UMAP(n_neighbors=min(15, len(shown) - 1), min_dist=0.4, random_state=seed, n_jobs=1)
-    coordinates[shown] = model.fit_transform(embeddings.values[shown])
-    torch.set_num_threads(n_threads)
-    return coordinates
-
-
 def report(run: Run, folder: Path) -> Facts:
     """Write the report."""
     write_report(folder / "report.html", report_contents(run))
     return {"message": str(run.path / "report.html")}
-
-
-def report_contents(run: Run) -> ReportContents:
-    """Collect what a report of a finished run shows."""
-    manifest = run.folder.manifest
-    stages = manifest["stages"]
-    layout_frame, _ = storage.read_table(run.path / "layout.parquet")
-    concepts, _ = storage.read_table(run.path / "concepts.parquet")
-    missing = {
-        part: stages[stage]["missing"]
-        for stage, parts in (
-            ("attribute", ["attributions"]),
-            ("enrich", ["enrichment", "enrichment_de"]),
-            ("stability", ["stability"]),
-        )
-        for part in parts
-        if "missing" in stages[stage]
-    }
-    symbols = dict(zip(run.adata.var_names, run.symbols, strict=True))
-    return ReportContents(
-        title=manifest["input"]["name"],
-        facts=_facts(run),
-        umap=layout_frame[["x", "y"]].to_numpy(),
-        labels=run.labels,
-        activations=run.activations,
-        concepts=concepts,
-        manifest={
-            "command": manifest["command"],
-            "created": manifest["created"],
-            "versions": manifest["versions"],
-            "seeds": {"run": run.config.seed},
-            "settings": manifest["config"],
-            "timings": {name: entry["seconds"] for name, entry in stages.items() if "seconds" in entry},
-        },
-        attributions=run.attributions,
-        pairs=run.pairs,
-        de=run.de,
-        enrichment=run.enrichment("enrichment"),
-        enrichment_de=run.enrichment("enrichment_de"),
-        evaluation=run.evaluation,
-        stability=run.stability,
-        gene_sets=run.gene_sets,
-        gene_names=None if run.symbols.equals(run.adata.var_names) else symbols,
-        missing=missing,
-    )
-
-
-def _facts(run: Run) -> dict[str, str | int | float]:
-    n_cells, n_genes = run.adata.shape
-    library = data.library_size(run.adata)
-    return {
-        "Cells": n_cells,
-        "Genes": n_genes,
-        "Median counts per cell": float(np.median(library)),
-        "Encoder": run.config.encoder,
-        "Embedding coordinates": run.embeddings.d_embed,
-        "Concepts": run.dictionary.n_concepts,
-        "Dictionary": f"{run.dictionary.kind} {run.dictionary.dictionary_id}",
-        "Gene sets": ", ".join(f"{sets.collection} ({len(sets.terms):,} terms)" for sets in run.gene_sets),
-    }
 
 
 MATCHING = (
