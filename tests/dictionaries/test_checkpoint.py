@@ -91,7 +91,7 @@ def epochs_in(file):
 def test_a_finished_training_is_not_repeated(planted, tmp_path, monkeypatch):
     z, options = planted[0][:300], TopK(16, 2, max_epochs=3)
     first = train(z, options, progress=False, checkpoint=tmp_path / "new" / "folder" / "training")
-    monkeypatch.setattr("conceptome.dictionaries.optimisation._Run.epoch", None)
+    monkeypatch.setattr("conceptome.dictionaries.optimisation.Training.round", None)
     again = train(z, options, progress=False, checkpoint=tmp_path / "new" / "folder" / "training")
     assert again.dictionary_id == first.dictionary_id
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["training"]

@@ -129,7 +129,7 @@ def test_an_l1_penalty_decides_how_many_are_active(planted):
         train(planted[0], ReluL1(24, l1_weight=weight, max_epochs=40), progress=False).training["fidelity"]
         for weight in (0.5, 0.02)
     )
-    assert many["l0"] > 1.5 * few["l0"]
+    assert many["l0"] > 1.3 * few["l0"]
     assert many["r2_heldout"] > few["r2_heldout"]
 
 

@@ -5,16 +5,21 @@ import pytest
 import torch
 
 from conceptome.dictionaries import BatchTopK, JumpReLU, Matryoshka, ReluL1, TopK
-from conceptome.dictionaries.optimisation import _Run
+from conceptome.dictionaries.optimisation import Training
+from conceptome.dictionaries.rounds import Rounds
+from conceptome.dictionaries.scaling import Scaling
+from conceptome.dictionaries.sources import Source
 
 DEAD = 3
 FAMILIES = [TopK, BatchTopK, JumpReLU, Matryoshka, ReluL1]
 
 
 def begin(planted, family, **settings):
-    cells = torch.from_numpy(planted[0][:300] - planted[0][:300].mean(axis=0))
+    cells = planted[0][:300]
     options = family(16, dead_after=100, **settings).resolve(d_embed=8, n_train=300)
-    return _Run(cells, options, torch.Generator().manual_seed(0))
+    scaling = Scaling(cells.mean(axis=0), 1.0)
+    rounds = Rounds(Source.of(cells), np.ones(300, dtype=bool), scaling, seed=0, device="cpu")
+    return Training(rounds, options, torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -25,7 +30,7 @@ def test_a_dead_concept_is_pointed_at_badly_reconstructed_cells(planted, family,
         run.model.rule.shared_left.zero_()
     run.model.b_enc.data[DEAD] = -1000
     before = run.model.directions.data[DEAD].clone()
-    run.epoch()
+    run.round()
     direction, encoder = run.model.directions.data[DEAD], run.model.w_enc.data[DEAD]
     assert float(direction @ before) < 0.999
     assert run.model.b_enc[DEAD] == 0
@@ -44,7 +49,7 @@ def test_a_dead_concept_is_pointed_at_badly_reconstructed_cells(planted, family,
 def test_it_stays_dead_without_resampling(planted, family):
     run = begin(planted, family, aux_weight=0.0, resample=False)
     run.model.b_enc.data[DEAD] = -1000
-    run.epoch()
+    run.round()
     assert run.model.b_enc[DEAD] == -1000
     assert run.silent[DEAD] == 300
 
@@ -54,7 +59,7 @@ def test_auxk_teaches_concepts_that_others_outdo(planted, aux_weight):
     run = begin(planted, TopK, k=2, aux_weight=aux_weight, resample=False)
     run.model.w_enc.data[DEAD] *= 1e-3
     before = run.model.w_enc.data[DEAD].clone()
-    run.epoch()
+    run.round()
     assert run.silent[DEAD] == 300
     assert torch.equal(run.model.w_enc.data[DEAD], before) == (aux_weight == 0)
 
@@ -64,6 +69,6 @@ def test_auxk_teaches_concepts_below_their_threshold(planted, aux_weight):
     run = begin(planted, JumpReLU, aux_weight=aux_weight, resample=False)
     run.model.rule.log_threshold.data[DEAD] = 5.0
     before = run.model.w_enc.data[DEAD].clone()
-    run.epoch()
+    run.round()
     assert run.silent[DEAD] == 300
     assert torch.equal(run.model.w_enc.data[DEAD], before) == (aux_weight == 0)

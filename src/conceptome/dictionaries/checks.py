@@ -34,14 +34,31 @@ def embedding_values(
         msg = f"An embedding is 2-d (cells x d_embed), found {values.ndim} dimensions."
         raise InputError(msg)
     values = values.astype(floating_type(values.dtype), copy=False)
-    n_broken = int((~np.isfinite(values).all(axis=1)).sum())
+    require_finite(int((~np.isfinite(values).all(axis=1)).sum()), len(values))
+    return values
+
+
+def require_finite(n_broken: int, n_cells: int) -> None:
+    """Refuse an embedding with NaN or infinite values.
+
+    Parameters
+    ----------
+    n_broken
+        Cells that have some.
+    n_cells
+        All cells.
+
+    Raises
+    ------
+    InputError
+        If there are any.
+    """
     if n_broken:
         msg = (
-            f"The embedding has NaN or infinite values in {n_broken} of {len(values)} cells, expected finite "
+            f"The embedding has NaN or infinite values in {n_broken} of {n_cells} cells, expected finite "
             "numbers. Remove these cells or embed them again."
         )
         raise InputError(msg)
-    return values
 
 
 def source_id(embeddings: Embeddings | Shaped[np.ndarray, "cells d_embed"]) -> str:

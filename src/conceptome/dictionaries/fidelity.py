@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+
+from conceptome.dictionaries.sources import LARGEST_BLOCK, Source
+
+if TYPE_CHECKING:
+    from conceptome.dictionaries.affine import AffineDictionary
 
 
 def explained_variance(
@@ -32,3 +39,42 @@ def explained_variance(
     total = np.sum((z - mean) ** 2, axis=0, dtype=np.float64)
     per_dimension = 1 - residual / np.where(total > 0, total, np.nan)
     return float(1 - residual.sum() / total.sum()), per_dimension
+
+
+def measure_fidelity(
+    dictionary: AffineDictionary, source: Source, heldout: Bool[np.ndarray, " cells"]
+) -> dict[str, float]:
+    """Measure a trained dictionary, block by block.
+
+    Parameters
+    ----------
+    dictionary
+        The dictionary.
+    source
+        All cells.
+    heldout
+        Those that training has not seen.
+
+    Returns
+    -------
+    ``r2_heldout``; ``l0``, active concepts per cell of all cells; ``dead``, share of concepts never active;
+    ``inactive_heldout``, the same on held-out cells.
+    """
+    n_active, residual, total = 0, 0.0, 0.0
+    fires = np.zeros((2, dictionary.n_concepts), dtype=bool)
+    for rows, block in source.blocks(LARGEST_BLOCK):
+        unseen = heldout[rows]
+        activations = dictionary.encode(block)
+        n_active += activations.nnz
+        fires[0, activations.indices] = True
+        z, own = block[unseen], activations[unseen]
+        fires[1, own.indices] = True
+        residual += float(np.sum((z - dictionary.decode(own)) ** 2, dtype=np.float64))
+        total += float(np.sum((z - dictionary.weights.mean) ** 2, dtype=np.float64))
+    dead, inactive_heldout = 1 - fires.mean(axis=1)
+    return {
+        "r2_heldout": 1 - residual / total,
+        "l0": n_active / source.n_cells,
+        "dead": float(dead),
+        "inactive_heldout": float(inactive_heldout),
+    }

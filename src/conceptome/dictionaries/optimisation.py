@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from copy import deepcopy
 from math import isfinite
 from typing import Any
@@ -14,23 +15,27 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from conceptome.core import InputError
-from conceptome.dictionaries.autoencoder import Autoencoder, strongest
+from conceptome.dictionaries.autoencoder import Autoencoder
 from conceptome.dictionaries.checkpoint import Journal
 from conceptome.dictionaries.options import Recipe, TrainingOptions
+from conceptome.dictionaries.revival import revive
+from conceptome.dictionaries.rounds import Rounds
+from conceptome.dictionaries.rules import TopKRule
 from conceptome.dictionaries.schedule import Schedule
+from conceptome.dictionaries.sparse_steps import SparseSteps
+from conceptome.dictionaries.steps import AutogradSteps, Measured, Steps
 
-REVIVED_NORM = 0.5  # of a living concept's encoder; longer ones push others out and die again
 SAMPLED_CELLS = 16_384
+MEASURED_CELLS = 4096  # at a time
 EMA_START = 9  # steps after which the average remembers half of what it was
 
 
 def optimise(
-    learned: Float[np.ndarray, "cells d_embed"],
+    rounds: Rounds,
     validation: Float[np.ndarray, "validation_cells d_embed"],
     options: TrainingOptions[Any],
     *,
     seed: int,
-    device: str,
     progress: bool,
     journal: Journal | None = None,
 ) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
@@ -38,16 +43,14 @@ def optimise(
 
     Parameters
     ----------
-    learned
-        Scaled cells to learn from, float32.
+    rounds
+        Scaled cells to learn from.
     validation
-        Scaled cells that decide when the learning rate falls and which epoch is kept.
+        Scaled cells that decide when the learning rate falls and which round is kept.
     options
         Of the family, resolved.
     seed
-        Decides the initialisation and the order of cells.
-    device
-        Where torch computes.
+        Decides the initialisation and what dead concepts become.
     progress
         Whether to show a progress bar.
     journal
@@ -56,9 +59,10 @@ def optimise(
     Returns
     -------
     maps
-        ``w_enc, b_enc, directions, b_dec`` and the rule's own, of the best epoch.
+        ``w_enc, b_enc, directions, b_dec`` and the rule's own, of the best round.
     log
-        Per epoch: ``fvu`` and ``l0`` on validation cells, ``dead`` share, ``lr``.
+        Per round, which is a pass over the cells where these are few: ``fvu`` and ``l0`` on validation cells,
+        ``dead`` share, ``lr``.
 
     Raises
     ------
@@ -67,67 +71,97 @@ def optimise(
     CheckpointError
         If the journal cannot be read or tells of another training.
     """
-    cells, unseen = (torch.from_numpy(array).to(device) for array in (learned, validation))
-    run = _Run(cells, options, torch.Generator().manual_seed(seed))
+    unseen = torch.from_numpy(validation).to(rounds.device)
+    training = Training(rounds, options, torch.Generator().manual_seed(seed))
     if journal and (entry := journal.read()):
-        run.restore(*entry)
-    bar = tqdm(
-        total=run.recipe.max_epochs,
-        initial=len(run.log),
-        desc="Dictionary",
-        unit="epoch",
-        disable=None if progress else True,
-    )
-    with bar:
-        while not run.finished:
-            run.epoch()
-            run.judge(unseen)
+        training.restore(*entry)
+    with ExitStack() as stack:
+        if isinstance(training.steps, SparseSteps):
+            stack.enter_context(training.steps)
+        bar = stack.enter_context(
+            tqdm(
+                total=training.n_rounds,
+                initial=len(training.log),
+                desc="Dictionary",
+                unit="pass" if rounds.per_pass == 1 else "round",
+                disable=None if progress else True,
+            )
+        )
+        while not training.finished:
+            training.round()
+            training.judge(unseen)
             bar.update()
-            bar.set_postfix({name: f"{value:.3g}" for name, value in run.log[-1].items()})
-            if journal and journal.due(len(run.log), finished=run.finished):
-                journal.write(*run.state())
-    return {name: tensor.cpu().numpy() for name, tensor in run.best.items()}, run.log
+            bar.set_postfix({name: f"{value:.3g}" for name, value in training.log[-1].items()})
+            if journal and journal.due(len(training.log), finished=training.finished):
+                journal.write(*training.state())
+    return {name: tensor.cpu().numpy() for name, tensor in training.best.items()}, training.log
 
 
-class _Run:
-    """An autoencoder in training: all that the next epoch depends on."""
+class Training:
+    """An autoencoder in training: all that the next round depends on.
 
-    def __init__(self, cells: Tensor, options: TrainingOptions[Any], generator: torch.Generator) -> None:
-        self.cells, self.options, self.generator = cells, options, generator
+    Parameters
+    ----------
+    rounds
+        Scaled cells to learn from.
+    options
+        Of the family, resolved.
+    generator
+        Draws initial directions and cells for dead concepts.
+    """
+
+    def __init__(self, rounds: Rounds, options: TrainingOptions[Any], generator: torch.Generator) -> None:
+        self.rounds, self.options, self.generator = rounds, options, generator
         self.recipe = Recipe.of(options)
-        b_dec = geometric_median(cells)
+        self.n_rounds = self.recipe.max_epochs * rounds.per_pass
+        cells = rounds.shuffled(0)
+        b_dec = geometric_median(cells[:SAMPLED_CELLS])
         rows = torch.randint(len(cells), (self.recipe.n_concepts,), generator=generator)
-        directions = cells[rows.to(cells.device)] - b_dec
-        self.model = Autoencoder(directions, b_dec, options.rule())
-        self.model.rule.prepare(self._batches(self.model, torch.arange(len(cells), device=cells.device)))
+        self.model = Autoencoder(cells[rows.to(cells.device)] - b_dec, b_dec, options.rule())
+        self.model.rule.prepare(self._preactivations(self.model, cells))
         self.average = deepcopy(self.model) if self.recipe.ema else self.model
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.recipe.lr)
-        self.schedule = Schedule(self.recipe, n_cells=len(cells))
-        self.silent = torch.zeros(len(directions), device=cells.device)
         self.centre = cells.mean(0)
-        self.variance = (cells - self.centre).square().sum(1).mean()
+        self.variance = float((cells - self.centre).square().sum(1).mean())
+        self.steps = self._steps()
+        self.schedule = Schedule(self.recipe, n_cells=rounds.n_cells, rounds_per_pass=rounds.per_pass)
+        self.silent = torch.zeros(self.recipe.n_concepts, device=cells.device)
         self.best, self.best_loss = _copy(self.average), float("inf")
         self.log: list[dict[str, float]] = []
+
+    def _steps(self) -> Steps:
+        rule = self.model.rule
+        plain = type(self.options).penalty is TrainingOptions.penalty
+        if type(rule) is TopKRule and plain and self.rounds.device == "cpu":
+            return SparseSteps(self.model, self.optimiser, self.recipe, k=rule.k, variance=self.variance)
+        return AutogradSteps(self.model, self.optimiser, self.options, variance=self.variance)
 
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to learn."""
-        return self.schedule.exhausted or len(self.log) >= self.recipe.max_epochs
+        return self.schedule.exhausted or len(self.log) >= self.n_rounds
 
-    def epoch(self) -> None:
-        """Pass once over the cells, then re-initialise dead concepts and calibrate the rule."""
-        self.model.train()
-        order = torch.randperm(len(self.cells), generator=self.generator).to(self.cells.device)
-        for rows in torch.split(order, self.recipe.batch_size):
-            self._step(self.cells[rows])
+    def round(self) -> None:
+        """Learn from a round of cells, then re-initialise dead concepts and calibrate the rule."""
+        cells = self.rounds.shuffled(len(self.log))
+        for x in torch.split(cells, self.recipe.batch_size):
+            self._step(x)
         dead = self.silent > self.recipe.dead_after
         if self.recipe.resample and not self.schedule.settling and dead.any():
-            self._revive(dead)
+            revive(
+                self.model,
+                self.average,
+                self.optimiser,
+                dead,
+                cells=cells[-SAMPLED_CELLS:],
+                generator=self.generator,
+            )
+            self.silent[dead] = 0
         for model in {id(model): model for model in (self.model, self.average)}.values():
-            model.rule.calibrate(self._batches(model, order))
+            model.rule.calibrate(self._preactivations(model, cells))
 
     def judge(self, unseen: Tensor) -> None:
-        """Measure on validation cells, keep the best epoch, lower the learning rate on a plateau."""
+        """Measure on validation cells, keep the best round, lower the learning rate on a plateau."""
         state, loss = self._measure(unseen)
         self.log.append(state)
         if not isfinite(loss):
@@ -144,33 +178,18 @@ class _Run:
             self.average.load_state_dict(self.best)
             self.silent.zero_()
 
-    def _batches(self, model: Autoencoder, order: Tensor) -> Iterator[Tensor]:
-        for rows in torch.split(order[:SAMPLED_CELLS], self.recipe.batch_size):
-            yield model.preactivations(self.cells[rows]).detach()
+    def _preactivations(self, model: Autoencoder, cells: Tensor) -> Iterator[Tensor]:
+        for x in torch.split(cells[:SAMPLED_CELLS], self.recipe.batch_size):
+            yield model.preactivations(x).detach()
 
     def _step(self, x: Tensor) -> None:
-        outcome = self.model(x)
-        residual = x - outcome.x_hat
-        loss = residual.square().sum(1).mean() / self.variance
-        loss = loss + self.options.penalty(self.model, x, outcome)
         dead = self.silent > self.recipe.dead_after
-        if self.recipe.aux_weight and dead.any():
-            loss = loss + self.recipe.aux_weight * self._auxiliary(residual.detach(), outcome.pre, dead)
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.model.project_gradient()
-        self.optimiser.param_groups[0]["lr"] = self.schedule.next_lr()
-        self.optimiser.step()
-        self.model.normalise()
+        helped = bool(self.recipe.aux_weight) and bool(dead.any())
+        fired = self.steps.take(x, lr=self.schedule.next_lr(), dead=dead if helped else None)
         if self.recipe.ema:
             self._average()
         self.silent += len(x)
-        self.silent[(outcome.activations > 0).any(0)] = 0
-
-    def _auxiliary(self, residual: Tensor, pre: Tensor, dead: Tensor) -> Tensor:
-        k_aux = min(self.recipe.k_aux, int(dead.sum()))
-        rebuilt = strongest(pre.masked_fill(~dead, -torch.inf), k_aux) @ self.model.directions
-        return (residual - rebuilt).square().sum() / residual.square().sum()
+        self.silent[fired] = 0
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -181,46 +200,18 @@ class _Run:
             mean.lerp_(current, 1 - memory)
         self.average.normalise()
 
-    @torch.no_grad()
-    def _revive(self, dead: Tensor) -> None:
-        """Point dead concepts at residuals of badly reconstructed cells.
-
-        Cells are drawn by the length of their residual, not its square: squares draw the same few outliers
-        again and again, and concepts that share them die again.
-        """
-        model = self.model
-        candidates = torch.randperm(len(self.cells), generator=self.generator)[:SAMPLED_CELLS]
-        cells = self.cells[candidates.to(self.cells.device)]
-        residual = cells - model(cells).x_hat
-        weight = residual.norm(dim=1).cpu()
-        rows = torch.multinomial(weight, int(dead.sum()), replacement=True, generator=self.generator)
-        directions = torch.nn.functional.normalize(residual[rows.to(residual.device)], dim=1)
-        norm = model.w_enc[~dead].norm(dim=1).mean() if (~dead).any() else residual.new_ones(())
-        model.directions[dead] = directions
-        model.w_enc[dead] = REVIVED_NORM * norm * directions
-        model.b_enc[dead] = 0
-        model.rule.revive(dead)
-        self.silent[dead] = 0
-        average = dict(self.average.named_parameters())
-        for name, parameter in model.named_parameters():
-            if name == "b_dec":
-                continue
-            average[name][dead] = parameter[dead]
-            for moment in ("exp_avg", "exp_avg_sq"):
-                self.optimiser.state[parameter][moment][dead] = 0
-
-    @torch.no_grad()
     def _measure(self, x: Tensor) -> tuple[dict[str, float], float]:
         """Compute FVU and L0 of cells, the share of dead concepts and the learning rate; and the loss."""
-        outcome = self.average.eval()(x)
-        fvu = float((x - outcome.x_hat).square().sum() / (x - self.centre).square().sum())
+        parts = [self.steps.measure(self.average, part) for part in torch.split(x, MEASURED_CELLS)]
+        found = Measured(*(sum(numbers) for numbers in zip(*parts, strict=True)))
+        fvu = found.squared_error / float((x - self.centre).square().sum())
         state = {
             "fvu": fvu,
-            "l0": float((outcome.activations > 0).sum(1).float().mean()),
+            "l0": found.n_active / len(x),
             "dead": float((self.silent > self.recipe.dead_after).float().mean()),
             "lr": self.optimiser.param_groups[0]["lr"],
         }
-        return state, fvu + float(self.options.penalty(self.average, x, outcome))
+        return state, fvu + found.penalty / len(x)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and numbers from which `restore` continues to the bit."""
@@ -240,13 +231,14 @@ class _Run:
             start = f"{name}."
             return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
 
+        device = self.rounds.device
         self.model.load_state_dict(part("model"))
         self.average.load_state_dict(part("average" if self.recipe.ema else "model"))
-        self.best = {name: tensor.to(self.cells.device) for name, tensor in part("best").items()}
+        self.best = {name: tensor.to(device) for name, tensor in part("best").items()}
         adam = self.optimiser.state_dict()
         adam["state"] = {index: part(f"adam.{index}") for index in adam["param_groups"][0]["params"]}
         self.optimiser.load_state_dict(adam)
-        self.silent = tensors["silent"].to(self.cells.device)
+        self.silent = tensors["silent"].to(device)
         self.generator.set_state(tensors["generator"])
         self.log, self.best_loss = numbers["log"], numbers["best_loss"]
         self.schedule.restore(numbers["schedule"])

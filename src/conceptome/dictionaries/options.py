@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SEEN_CELLS = 20_000_000
 
 Decay = Literal["plateau", "linear"]
+Precision = Literal["float32", "bfloat16"]
 
 D = TypeVar("D", bound="AffineDictionary")
 F = TypeVar("F", bound="TrainingOptions[Any]")
@@ -66,6 +67,9 @@ class TrainingOptions(ABC, Generic[D]):
     """Share of the training cells, at most 20,000, that choose the epoch and are not learned from."""
     heldout_fraction: float = 0.1
     """Share of cells, or of groups, that training never sees and fidelity is reported on."""
+    precision: Precision = "float32"
+    """Of products: "bfloat16" is faster on a GPU and on a processor that computes in it. TopK on a processor
+    then scores the k + 8 best candidates of a cell again in float32."""
 
     def __post_init__(self) -> None:
         for name in ("n_concepts", "max_epochs", "batch_size", "dead_after", "k_aux", "patience"):
@@ -77,6 +81,7 @@ class TrainingOptions(ABC, Generic[D]):
                 raise InputError(msg)
         require_at_least(f"{self._family}: warmup_epochs", self.warmup_epochs, 0)
         require_choice(f"{self._family}: decay", self.decay, get_args(Decay))
+        require_choice(f"{self._family}: precision", self.precision, get_args(Precision))
         if not 0 <= self.ema < 1:
             msg = f"{self._family}: ema is {self.ema}, expected a share of at least 0 and below 1."
             raise InputError(msg)
@@ -218,6 +223,7 @@ class Recipe:
     decay: Decay
     ema: float
     patience: int
+    precision: Precision
 
     @classmethod
     def of(cls, options: TrainingOptions[Any]) -> Recipe:

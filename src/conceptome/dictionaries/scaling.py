@@ -2,10 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float
 
 from conceptome.core import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Scaled embedding = (embedding - mean) * scale."""
+
+    mean: Float[np.ndarray, " d_embed"]
+    """Float64."""
+    scale: float
+
+    @classmethod
+    def of(cls, mean: Float[np.ndarray, " d_embed"], variance: float, *, n_cells: int) -> Scaling:
+        """Bring cells to mean squared norm d_embed.
+
+        Parameters
+        ----------
+        mean
+            Of the training cells, float64.
+        variance
+            Their mean squared distance from it, all coordinates together.
+        n_cells
+            How many there are.
+
+        Returns
+        -------
+        The scaling.
+
+        Raises
+        ------
+        InputError
+            If all cells have the same embedding.
+        """
+        rounding = float(np.finfo(np.float32).eps) ** 2 * float(mean @ mean)
+        if variance <= rounding:
+            msg = (
+                f"All {n_cells} training cells have the same embedding, so there is nothing to learn. "
+                "Check that the encoder reads the genes of these data."
+            )
+            raise InputError(msg)
+        return cls(mean, float(np.sqrt(len(mean) / variance)))
+
+    def __call__(self, values: Float[np.ndarray, "cells d_embed"]) -> Float[np.ndarray, "cells d_embed"]:
+        """Scale cells, to float32."""
+        scaled: np.ndarray = ((values - self.mean) * self.scale).astype(np.float32)
+        return scaled
 
 
 def center_and_scale(
@@ -31,12 +78,5 @@ def center_and_scale(
         If all cells have the same embedding.
     """
     mean = values.mean(axis=0, dtype=np.float64)
-    squared_norm = float(((values - mean) ** 2).sum(axis=1).mean())
-    rounding = float(np.finfo(np.float32).eps) ** 2 * float(mean @ mean)
-    if squared_norm <= rounding:
-        msg = (
-            f"All {len(values)} training cells have the same embedding, so there is nothing to learn. "
-            "Check that the encoder reads the genes of these data."
-        )
-        raise InputError(msg)
-    return mean, float(np.sqrt(values.shape[1] / squared_norm))
+    variance = float(((values - mean) ** 2).sum(axis=1).mean())
+    return mean, Scaling.of(mean, variance, n_cells=len(values)).scale

@@ -19,11 +19,14 @@ class Schedule:
     recipe
         Of the training.
     n_cells
-        Cells in an epoch.
+        Cells in a pass.
+    rounds_per_pass
+        How often in a pass validation cells are measured.
     """
 
-    def __init__(self, recipe: Recipe, *, n_cells: int) -> None:
+    def __init__(self, recipe: Recipe, *, n_cells: int, rounds_per_pass: int = 1) -> None:
         self.recipe = recipe
+        self.patience = recipe.patience * rounds_per_pass
         self.steps_per_epoch = -(-n_cells // recipe.batch_size)
         self.lr = recipe.lr
         self.n_steps = self.n_stale = self.n_drops = 0
@@ -50,22 +53,22 @@ class Schedule:
         if self.recipe.decay == "plateau":
             return 1.0
         total = self.recipe.max_epochs * self.steps_per_epoch
-        return min(1.0, (total - self.n_steps) / (FINAL_SHARE * total))
+        return min(1.0, max(0.0, (total - self.n_steps) / (FINAL_SHARE * total)))
 
     def drop_on_plateau(self, *, improved: bool) -> bool:
-        """Count an epoch; lower the learning rate after `patience` epochs without improvement.
+        """Count a round; lower the learning rate after `patience` passes without improvement.
 
         Parameters
         ----------
         improved
-            Whether validation cells gained by the epoch.
+            Whether validation cells gained by the round.
 
         Returns
         -------
         Whether the learning rate fell.
         """
         self.n_stale = 0 if improved else self.n_stale + 1
-        if self.recipe.decay != "plateau" or self.n_stale < self.recipe.patience:
+        if self.recipe.decay != "plateau" or self.n_stale < self.patience:
             return False
         self.n_stale = 0
         self.n_drops += 1

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
-from conceptome.core import Embeddings, InputError, content_id, require_at_least
+from conceptome.core import InputError, content_id, require_at_least
 from conceptome.dictionaries.affine import AffineDictionary
 from conceptome.dictionaries.checkpoint import Checkpoint, Journal
-from conceptome.dictionaries.checks import embedding_values
-from conceptome.dictionaries.fidelity import explained_variance
+from conceptome.dictionaries.fidelity import measure_fidelity
 from conceptome.dictionaries.heldout import HeldoutSplit
 from conceptome.dictionaries.options import D, TrainingOptions
-from conceptome.dictionaries.scaling import center_and_scale
+from conceptome.dictionaries.scaling import Scaling
+from conceptome.dictionaries.sources import EmbeddingSource, Source
 from conceptome.dictionaries.topk import TopK, TopKDictionary
 
 MIN_CELLS = 50
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @overload
 def train(
-    embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
+    embeddings: EmbeddingSource,
     options: None = None,
     *,
     seed: int = 0,
@@ -40,7 +40,7 @@ def train(
 ) -> TopKDictionary: ...
 @overload
 def train(
-    embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
+    embeddings: EmbeddingSource,
     options: TrainingOptions[D],
     *,
     seed: int = 0,
@@ -50,7 +50,7 @@ def train(
     checkpoint: Checkpoint | Path | str | None = None,
 ) -> D: ...
 def train(
-    embeddings: Embeddings | Float[np.ndarray, "cells d_embed"],
+    embeddings: EmbeddingSource,
     options: TrainingOptions[Any] | None = None,
     *,
     seed: int = 0,
@@ -66,7 +66,8 @@ def train(
     Parameters
     ----------
     embeddings
-        A record or a bare array, ``(n_cells, d_embed)``.
+        A record or an array, ``(n_cells, d_embed)``; or the path of an ``.npy`` file, of a zarr array or of
+        the embeddings of a run. Beyond 256 MiB cells are read block by block, in an order drawn at random.
     options
         Such as `TopK`; None = its defaults.
     seed
@@ -83,8 +84,9 @@ def train(
 
     Returns
     -------
-    The dictionary of the epoch that was best on validation cells, of the options' family. Its `training`
-    names the options, the seed, the held-out split and the fidelity on held-out cells.
+    The dictionary of the pass that was best on validation cells (beyond 256 MiB: part of a pass), of the
+    options' family. Its `training` names the options, the seed, the held-out split and the fidelity on
+    held-out cells.
 
     Raises
     ------
@@ -95,42 +97,42 @@ def train(
         If the checkpoint is damaged, or belongs to a training with other data, options or seed.
     """
     from conceptome.dictionaries.optimisation import optimise
+    from conceptome.dictionaries.rounds import Rounds
 
     require_at_least("seed", seed, 0)
-    values = embedding_values(embeddings)
-    if len(values) < MIN_CELLS:
-        msg = f"Training needs at least {MIN_CELLS} cells, found {len(values)}."
+    source = Source.of(embeddings)
+    if source.n_cells < MIN_CELLS:
+        msg = f"Training needs at least {MIN_CELLS} cells, found {source.n_cells}."
         raise InputError(msg)
     asked = options or TopK()
-    split, heldout = _hold_out(embeddings, groups, fraction=asked.heldout_fraction, seed=seed)
+    split, heldout = _hold_out(source, groups, fraction=asked.heldout_fraction, seed=seed)
     learned, validation = _split_rows(~heldout, fraction=asked.validation_fraction, seed=seed)
-    mean, scale = center_and_scale(values[~heldout])
-    scaled = ((values - mean) * scale).astype(np.float32)
-    family = asked.resolve(d_embed=values.shape[1], n_train=len(learned))
+    survey = source.survey(~heldout)
+    scaling = Scaling.of(survey.mean, survey.variance, n_cells=int((~heldout).sum()))
+    n_cells = {
+        "learned": int(learned.sum()),
+        "validation": int(validation.sum()),
+        "heldout": int(heldout.sum()),
+    }
+    family = asked.resolve(d_embed=source.d_embed, n_train=n_cells["learned"])
     journal = None
     if checkpoint is not None:
-        data = content_id({"groups": groups and list(groups)}, {"values": values})
+        data = content_id({"groups": groups and list(groups), "values": survey.content})
         journal = _journal(checkpoint, {"seed": seed, "data": data, **_described(family)})
-    maps, log = optimise(
-        scaled[learned],
-        scaled[validation],
-        family,
-        seed=seed,
-        device=device,
-        progress=progress,
-        journal=journal,
-    )
-    encoder_id = embeddings.encoder_id if isinstance(embeddings, Embeddings) else ""
+    with Rounds(source, learned, scaling, seed=seed, device=device) as rounds:
+        maps, log = optimise(
+            rounds, scaling(source.take(validation)), family, seed=seed, progress=progress, journal=journal
+        )
     dictionary: AffineDictionary = family.dictionary(
-        maps, mean=mean.astype(np.float32), scale=scale, encoder_id=encoder_id
+        maps, mean=scaling.mean.astype(np.float32), scale=scaling.scale, encoder_id=source.encoder_id
     )
-    fidelity = _fidelity(dictionary, values, heldout)
+    fidelity = measure_fidelity(dictionary, source, heldout)
     logger.debug("Trained %r: %s", dictionary, fidelity)
     dictionary.training = {
         "options": asdict(family),
         "seed": seed,
         "split": split.to_dict(),
-        "n_cells": {"learned": len(learned), "validation": len(validation), "heldout": int(heldout.sum())},
+        "n_cells": n_cells,
         "progress": log,
         "fidelity": fidelity,
     }
@@ -147,17 +149,14 @@ def _journal(checkpoint: Checkpoint | Path | str, identity: dict[str, Any]) -> J
 
 
 def _hold_out(
-    embeddings: Embeddings | np.ndarray, groups: Sequence[str] | None, *, fraction: float, seed: int
+    source: Source, groups: Sequence[str] | None, *, fraction: float, seed: int
 ) -> tuple[HeldoutSplit, Bool[np.ndarray, " cells"]]:
-    if isinstance(embeddings, Embeddings):
-        names = embeddings.cell_ids.astype(str).tolist()
-    else:
-        names = [str(row) for row in range(len(embeddings))]
     if groups is None:
+        names = source.names.astype(str).tolist()
         split = HeldoutSplit.draw(names, fraction=fraction, seed=seed, by="cell")
         return split, split.mask(names)
-    if len(groups) != len(names):
-        msg = f"groups has {len(groups)} entries, expected one for each of {len(names)} cells."
+    if len(groups) != source.n_cells:
+        msg = f"groups has {len(groups)} entries, expected one for each of {source.n_cells} cells."
         raise InputError(msg)
     donors = [str(group) for group in groups]
     if len(set(donors)) == 1:
@@ -172,22 +171,10 @@ def _hold_out(
 
 def _split_rows(
     usable: Bool[np.ndarray, " cells"], *, fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Bool[np.ndarray, " cells"], Bool[np.ndarray, " cells"]]:
+    """Return masks of the cells to learn from and of those to validate on."""
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(usable))
     n_validation = min(max(1, round(fraction * len(rows))), MAX_VALIDATION_CELLS)
-    return np.sort(rows[n_validation:]), np.sort(rows[:n_validation])
-
-
-def _fidelity(
-    dictionary: AffineDictionary, values: np.ndarray, heldout: Bool[np.ndarray, " cells"]
-) -> dict[str, Any]:
-    activations = dictionary.encode(values)
-    r2, _ = explained_variance(
-        values[heldout], dictionary.decode(activations[heldout]), mean=dictionary.weights.mean
-    )
-    active = np.bincount(activations.indices, minlength=dictionary.n_concepts) > 0
-    return {
-        "r2_heldout": r2,
-        "l0": activations.nnz / len(values),
-        "dead": float(1 - active.mean()),
-    }
+    validation = np.zeros(len(usable), dtype=bool)
+    validation[rows[:n_validation]] = True
+    return usable & ~validation, validation

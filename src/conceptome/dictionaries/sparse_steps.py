@@ -1,0 +1,231 @@
+"""One batch changes a TopK autoencoder on a CPU, touching only active concepts after the encoder's product.
+
+The same mathematics as `AutogradSteps`: the decoder, its gradient and the encoder's gradient are sums over
+the k active concepts of each cell instead of products with all n; Adam moves a concept's rows while they are
+in the cache. Threads share a batch by fixed blocks of cells and of concepts, each of which has one thread, so
+that their number changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from conceptome.dictionaries import kernels
+from conceptome.dictionaries.autoencoder import Autoencoder, strongest
+from conceptome.dictionaries.options import Recipe
+from conceptome.dictionaries.steps import Measured, auxiliary_loss
+
+BLOCK_CELLS = 256
+BLOCK_CONCEPTS = 256
+SHARED_FROM = 2**24
+"""Multiplications of a batch's encoding from which on sharing it among threads pays."""
+SPARE = 8
+"""Candidates that are scored again in float32 after a product in bfloat16, beyond k."""
+
+Arrays = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    """A batch and what the autoencoder makes of it."""
+
+    cells: np.ndarray
+    shifted: np.ndarray
+    """Cells minus b_dec."""
+    indices: np.ndarray
+    values: np.ndarray
+    """Active concepts of each cell, in ascending order, and their activations."""
+    residual: np.ndarray
+    """Reconstruction minus cell."""
+
+    @classmethod
+    def empty(cls, cells: np.ndarray, shifted: np.ndarray, k: int) -> _Encoded:
+        shape = (len(cells), k)
+        indices, values = np.empty(shape, np.int32), np.empty(shape, np.float32)
+        return cls(cells, shifted, indices, values, np.empty_like(cells))
+
+
+class SparseSteps:
+    """Sparse steps.
+
+    Parameters
+    ----------
+    model
+        The autoencoder; its rule is TopK.
+    optimiser
+        Adam of its parameters; its moments are written.
+    recipe
+        Of the training.
+    k
+        Active concepts per cell.
+    variance
+        Mean squared norm of the centred cells.
+    """
+
+    def __init__(
+        self, model: Autoencoder, optimiser: torch.optim.Adam, recipe: Recipe, *, k: int, variance: float
+    ) -> None:
+        self.model, self.optimiser, self.recipe, self.k = model, optimiser, recipe, k
+        self.variance = variance
+        for parameter in model.parameters():
+            optimiser.state[parameter] = {
+                "step": torch.tensor(0.0),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+        self.none = np.full(recipe.n_concepts, -1)
+        self.pool: ThreadPoolExecutor | None = None
+
+    def take(self, x: Tensor, *, lr: float, dead: Tensor | None) -> Tensor:
+        """Learn from a batch; return the mask of concepts that fired."""
+        batch, _ = self._encode(self.model, x)
+        factor = np.float32(2 / (len(x) * self.variance))
+        gradient = np.empty_like(batch.values)
+        directions = _array(self.model.directions)
+
+        def backpropagate(rows: slice) -> None:
+            active = batch.indices[rows], batch.values[rows]
+            kernels.backpropagate(batch.residual[rows], active, directions, factor, gradient[rows])
+
+        self._share(backpropagate, _cut(len(x), BLOCK_CELLS), len(x))
+        extra, to_b_dec = self._auxiliary(x, batch.residual, dead)
+        np.multiply(batch.residual, factor, out=batch.residual)
+        starts = self._update(batch, gradient, extra, to_b_dec, lr)
+        return torch.from_numpy(starts[1:] > starts[:-1])
+
+    @torch.no_grad()
+    def measure(self, model: Autoencoder, x: Tensor) -> Measured:
+        """Measure an autoencoder in evaluation mode on a batch."""
+        batch, squared_error = self._encode(model, x)
+        return Measured(squared_error, int((batch.values > 0).sum()), 0.0)
+
+    @torch.no_grad()
+    def _encode(self, model: Autoencoder, x: Tensor) -> tuple[_Encoded, float]:
+        shifted = x - model.b_dec
+        batch = _Encoded.empty(x.numpy(), shifted.numpy(), self.k)
+        decoder = _array(model.directions), _array(model.b_dec)
+        score = self._scores(model)
+
+        def encode(rows: slice) -> float:
+            active = batch.indices[rows], batch.values[rows]
+            score(shifted[rows], *active)
+            return float(kernels.reconstruct(batch.cells[rows], active, decoder, batch.residual[rows]))
+
+        return batch, sum(self._share(encode, _cut(len(x), BLOCK_CELLS), len(x)))
+
+    def _scores(self, model: Autoencoder) -> Callable[[Tensor, np.ndarray, np.ndarray], None]:
+        """Return what finds the active concepts of shifted cells."""
+        w_enc, b_enc = model.w_enc.detach(), model.b_enc.detach()
+        if self.recipe.precision == "float32":
+
+            def exact(shifted: Tensor, indices: np.ndarray, values: np.ndarray) -> None:
+                pre = torch.addmm(b_enc, shifted, w_enc.T)
+                kernels.select_strongest(pre.numpy(), self.k, indices, values)
+
+            return exact
+        rounded = w_enc.T.bfloat16()
+        n_candidates = min(self.recipe.n_concepts, self.k + SPARE)
+
+        def rescored(shifted: Tensor, indices: np.ndarray, values: np.ndarray) -> None:
+            pre = (shifted.bfloat16() @ rounded).float() + b_enc
+            candidates = np.empty((len(shifted), n_candidates), np.int32)
+            scores = np.empty(candidates.shape, np.float32)
+            kernels.select_strongest(pre.numpy(), n_candidates, candidates, scores)
+            kernels.score(shifted.numpy(), w_enc.numpy(), b_enc.numpy(), candidates, scores)
+            kernels.select_strongest(scores, self.k, indices, values)
+            indices[:] = np.take_along_axis(candidates, indices, axis=1)
+
+        return rescored
+
+    def _auxiliary(self, x: Tensor, residual: np.ndarray, dead: Tensor | None) -> tuple[Arrays, np.ndarray]:
+        """Compute AuxK's gradient, for the rows of dead concepts alone."""
+        d_embed = x.shape[1]
+        if dead is None:
+            rows, row = np.zeros((0, d_embed), np.float32), np.zeros(0, np.float32)
+            return (self.none, rows, rows, row), np.zeros(d_embed, np.float32)
+        model = self.model
+        of = torch.nonzero(dead)[:, 0]
+        parts = [model.directions[of], model.w_enc[of], model.b_enc[of], model.b_dec]
+        directions, w_enc, b_enc, b_dec = (part.detach().clone().requires_grad_() for part in parts)
+        pre = linear(x - b_dec, w_enc, b_enc)
+        rebuilt = strongest(pre, min(self.recipe.k_aux, len(of))) @ directions
+        auxiliary_loss(torch.from_numpy(-residual), rebuilt, self.recipe).backward()  # type: ignore[no-untyped-call]
+        place = self.none.copy()
+        place[of.numpy()] = np.arange(len(of))
+        found = [_gradient(leaf) for leaf in (directions, w_enc, b_enc, b_dec)]
+        return (place, *found[:3]), found[3]
+
+    def _update(
+        self, batch: _Encoded, gradient: np.ndarray, extra: Arrays, to_b_dec: np.ndarray, lr: float
+    ) -> np.ndarray:
+        """Move all weights by Adam; return where the entries of each concept begin."""
+        n_cells, n_concepts = len(batch.cells), self.recipe.n_concepts
+        grouped = np.empty(n_concepts + 1, np.int64), np.empty(batch.indices.size, np.int64)
+        kernels.group_by_concept((batch.indices, batch.values), *grouped)
+        rates = self._rates(lr)
+        model = self.model
+        moved = tuple(self._with_moments(each) for each in (model.directions, model.w_enc, model.b_enc))
+        sums = (batch.shifted, batch.residual, batch.values, gradient), grouped, extra
+
+        def update(part: slice) -> np.ndarray:
+            shares = np.zeros_like(to_b_dec)
+            kernels.update_concepts((part.start, part.stop), sums, moved, rates, shares)
+            return shares
+
+        shares = self._share(update, _cut(n_concepts, BLOCK_CONCEPTS), n_cells)
+        b_dec, mean, square = self._with_moments(model.b_dec)
+        kernels.adam(b_dec, to_b_dec + batch.residual.sum(axis=0) + sum(shares), mean, square, rates)
+        return grouped[0]
+
+    def _rates(self, lr: float) -> tuple[np.float32, ...]:
+        group = self.optimiser.param_groups[0]
+        group["lr"] = lr
+        for parameter in self.model.parameters():
+            self.optimiser.state[parameter]["step"] += 1
+        n_steps = float(self.optimiser.state[self.model.b_dec]["step"])
+        beta1, beta2 = group["betas"]
+        rates = beta1, beta2, group["eps"], lr / (1 - beta1**n_steps), (1 - beta2**n_steps) ** -0.5
+        return tuple(np.float32(rate) for rate in rates)
+
+    def _with_moments(self, parameter: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        state = self.optimiser.state[parameter]
+        return _array(parameter), state["exp_avg"].numpy(), state["exp_avg_sq"].numpy()
+
+    def _share(self, work: Callable[[slice], Any], parts: Iterable[slice], n_cells: int) -> list[Any]:
+        products = n_cells * self.recipe.n_concepts * self.model.b_dec.numel()
+        if self.pool is None or products < SHARED_FROM:
+            return [work(part) for part in parts]
+        return list(self.pool.map(work, parts))
+
+    def __enter__(self) -> SparseSteps:
+        """Share large batches among as many threads as torch has; torch itself gets one."""
+        self.n_threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # also the default of the pool's threads
+        if self.n_threads > 1:
+            self.pool = ThreadPoolExecutor(self.n_threads)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.pool is not None:
+            self.pool.shutdown()
+        torch.set_num_threads(self.n_threads)
+
+
+def _array(parameter: Tensor) -> np.ndarray:
+    return parameter.detach().numpy()
+
+
+def _gradient(leaf: Tensor) -> np.ndarray:
+    return leaf.grad.numpy() if leaf.grad is not None else np.zeros(leaf.shape, np.float32)
+
+
+def _cut(n_rows: int, block: int) -> list[slice]:
+    return [slice(start, min(start + block, n_rows)) for start in range(0, n_rows, block)]
