@@ -78,7 +78,7 @@ class AutogradSteps:
             rebuilt = strongest(pre, k_aux) @ self.model.directions
             loss = loss + auxiliary_loss(residual.detach(), rebuilt, self.recipe)
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.model.project_gradient()
         self.optimiser.param_groups[0]["lr"] = lr
         self.optimiser.step()
