@@ -116,9 +116,10 @@ class RunFolder:
             lock.release()
 
     def forget(self, stages: Iterable[str]) -> None:
-        """Strike stages from the manifest; their files stay until they are made anew."""
+        """Strike stages from the manifest, and what they began; their files stay until they are made anew."""
         for stage in stages:
             self.manifest["stages"].pop(stage, None)
+            shutil.rmtree(self.path / _UNFINISHED / stage, ignore_errors=True)
         self.save_manifest()
 
     def is_done(self, stage: str, digest: str) -> bool:

@@ -1,7 +1,11 @@
-"""The stage that trains the dictionary again with other seeds."""
+"""Training of a run's dictionary, and of others that differ in their seed, in steps that survive a kill."""
 
 from __future__ import annotations
 
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +13,66 @@ from conceptome import dictionaries, evaluation
 from conceptome.pipeline import storage
 from conceptome.pipeline.context import Run
 
+UNFINISHED = "training"
+"""Folder beside a dictionary that is being trained; the checkpoint lies in it."""
 
-def train_dictionary(run: Run, *, seed: int) -> dictionaries.TopKDictionary:
-    """Train a dictionary with the settings of a run.
+logger = logging.getLogger(__name__)
+
+
+def train_dictionary(run: Run, folder: Path, *, seed: int) -> dictionaries.AffineDictionary:
+    """Train a dictionary with the settings of a run; go on with what an earlier attempt has left.
 
     Parameters
     ----------
     run
         The run.
+    folder
+        Where the dictionary is saved, whole or not at all; where it is, nothing is trained. Training is
+        written down beside it, in the folder `UNFINISHED`.
     seed
         Seed of this dictionary.
 
     Returns
     -------
-    The dictionary.
+    The dictionary; the same to the bit whether or not training was interrupted.
     """
-    return dictionaries.train(
-        run.embeddings,
-        dictionaries.TopK(n_concepts=run.config.n_concepts, k=run.config.k),
-        seed=seed,
-        groups=None if run.donors is None else run.donors.astype(str).tolist(),
-        device=run.config.device,
+    if not folder.exists():
+        dictionary = dictionaries.train(
+            run.embeddings,
+            dictionaries.TopK(n_concepts=run.config.n_concepts, k=run.config.k),
+            seed=seed,
+            groups=None if run.donors is None else run.donors.astype(str).tolist(),
+            device=run.config.device,
+            checkpoint=folder.parent / UNFINISHED / f"{seed}.safetensors",
+        )
+        with _whole(folder) as scratch:
+            dictionary.save(scratch)
+    shutil.rmtree(folder.parent / UNFINISHED, ignore_errors=True)
+    return dictionaries.TopKDictionary.load(folder)
+
+
+def describe_training(dictionary: dictionaries.AffineDictionary) -> str:
+    """Say in a line what came out of a training.
+
+    Parameters
+    ----------
+    dictionary
+        As `train_dictionary` returns it.
+
+    Returns
+    -------
+    Held-out R2, concepts per cell, dead concepts and the number of epochs.
+    """
+    fidelity, n_epochs = dictionary.training["fidelity"], len(dictionary.training["progress"])
+    n_dead = round(fidelity["dead"] * dictionary.n_concepts)
+    return (
+        f"{dictionary.n_concepts} concepts, {fidelity['l0']:.1f} per cell, {n_dead} dead; held-out R2 "
+        f"{fidelity['r2_heldout']:.3f} after {n_epochs} epochs"
     )
 
 
 def stability(run: Run, folder: Path) -> dict[str, Any]:
-    """Train further seeds and compare; an interrupted stage keeps the seeds that were finished."""
+    """Train further seeds and compare; seeds finished by an interrupted or an earlier stage are kept."""
     config = run.config
     if config.n_seeds == 1:
         reason = "Stability over seeds was not measured. Run again with --n-seeds 5."
@@ -42,11 +80,38 @@ def stability(run: Run, folder: Path) -> dict[str, Any]:
     trained = [run.dictionary]
     for seed in range(config.seed + 1, config.seed + config.n_seeds):
         place = folder / "seeds" / str(seed)
-        if not (place / "config.json").is_file():
-            train_dictionary(run, seed=seed).save(place)
-        trained.append(dictionaries.load(place))
+        if not place.exists():
+            _take_earlier(run, place)
+        dictionary = train_dictionary(run, place, seed=seed)
+        logger.info("seed %d: %s", seed, describe_training(dictionary))
+        trained.append(dictionary)
     record = evaluation.measure_seeds(trained, run.embeddings, seed=config.seed)
     storage.save_stability(record, folder / "stability.parquet")
     by = record.summary.set_index("by").loc["directions"]
     words = f"directions {by['mean']:.2f}, chance {by['null']:.2f}, over {config.n_seeds} seeds"
-    return {"message": words}
+    return {"trained_as": _training_digest(run), "message": words}
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """Give a scratch folder beside another and rename it in the end: who is killed leaves no half of it."""
+    scratch = folder.parent / UNFINISHED / folder.name
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    yield scratch
+    scratch.rename(folder)
+
+
+def _take_earlier(run: Run, place: Path) -> None:
+    """Copy a seed's dictionary from this stage as it was finished before with another number of seeds."""
+    before = run.folder.manifest["stages"].get("stability", {})
+    known = before.get("trained_as") == _training_digest(run)
+    earlier = run.path / "seeds" / place.name
+    if known and earlier.exists() and run.folder.is_done("stability", before["digest"]):
+        with _whole(place) as scratch:
+            shutil.copytree(earlier, scratch)
+
+
+def _training_digest(run: Run) -> str:
+    """Return what a dictionary of this run depends on but for its own seed: data, embedding and settings."""
+    return str(run.folder.manifest["stages"]["train"]["digest"])

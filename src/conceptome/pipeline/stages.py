@@ -20,7 +20,7 @@ from conceptome.pipeline.embedding import embed_in_chunks
 from conceptome.pipeline.layout import umap_layout
 from conceptome.pipeline.report import write_report
 from conceptome.pipeline.reported import report_contents
-from conceptome.pipeline.seeds import stability, train_dictionary
+from conceptome.pipeline.seeds import describe_training, stability, train_dictionary
 from conceptome.pipeline.summary import summarise_concepts
 
 Facts = dict[str, Any]
@@ -79,16 +79,10 @@ def _make_encoder(run: Run) -> Encoder:
 
 
 def train(run: Run, folder: Path) -> Facts:
-    """Train the dictionary, encode the cells."""
-    dictionary = train_dictionary(run, seed=run.config.seed)
-    dictionary.save(folder / "dictionary")
-    activations = dictionary.encode(run.embeddings)
-    storage.save_activations(activations, folder / "activations.zarr")
-    dead = int((activations.frequency() == 0).sum())
-    return {
-        "dictionary_id": dictionary.dictionary_id,
-        "message": f"{dictionary.n_concepts} concepts, {dictionary.k} per cell, {dead} dead",
-    }
+    """Train the dictionary, encode the cells; an interrupted training continues where it stopped."""
+    dictionary = train_dictionary(run, folder / "dictionary", seed=run.config.seed)
+    storage.save_activations(dictionary.encode(run.embeddings), folder / "activations.zarr")
+    return {"dictionary_id": dictionary.dictionary_id, "message": describe_training(dictionary)}
 
 
 def match(run: Run, folder: Path) -> Facts:
@@ -258,7 +252,7 @@ STAGES = (
         embed,
         resumable=True,
     ),
-    Stage("train", ("embed",), TRAINING, train),
+    Stage("train", ("embed",), TRAINING, train, resumable=True),
     Stage("match", ("train",), MATCHING, match),
     Stage("attribute", ("match",), ("intervention", "aggregate", "seed", "device"), attribute),
     Stage("compare", ("train",), (), compare),
