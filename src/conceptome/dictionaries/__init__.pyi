@@ -16,6 +16,7 @@ from .recurrence import Consensus, Stability, consensus, stability
 from .relu_l1 import ReluL1, ReluL1Dictionary
 from .saelens import export_saelens, import_saelens
 from .storage import load
+from .sweeping import Sweep, sweep
 from .topk import TopK, TopKDictionary
 from .training import train
 
@@ -40,6 +41,7 @@ __all__ = [
     "ReluL1",
     "ReluL1Dictionary",
     "Stability",
+    "Sweep",
     "ThresholdedWeights",
     "TopK",
     "TopKDictionary",
@@ -53,5 +55,6 @@ __all__ = [
     "match_concepts",
     "nearest_concepts",
     "stability",
+    "sweep",
     "train",
 ]

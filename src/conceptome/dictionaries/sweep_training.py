@@ -1,0 +1,119 @@
+"""Many small trainings, several at once, and kept as soon as each is finished."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from conceptome.core import content_id, require_at_least
+from conceptome.dictionaries.affine import AffineDictionary
+from conceptome.dictionaries.claim import claim
+from conceptome.dictionaries.options import TrainingOptions
+from conceptome.dictionaries.sources import EmbeddingSource, Source
+from conceptome.dictionaries.storage import CONFIG, load
+from conceptome.dictionaries.sweep_grid import setting_name
+from conceptome.dictionaries.training import train
+
+
+@dataclass(frozen=True, eq=False)
+class Trainings:
+    """Trainings on the same cells that differ in setting and seed."""
+
+    embeddings: EmbeddingSource
+    groups: list[str] | None
+    device: str
+    folder: Path | None
+    """Where finished dictionaries are kept."""
+
+    def claim_folder(self, family: TrainingOptions[Any]) -> None:
+        """Refuse a folder with dictionaries of other cells or options."""
+        if self.folder is None:
+            return
+        source = Source.of(self.embeddings)
+        values = source.survey(np.ones(source.n_cells, dtype=bool)).content
+        names = source.names.astype(str).tolist()
+        data = content_id({"groups": self.groups, "cells": names, "values": values})
+        options = {name: value for name, value in asdict(family).items() if name not in {"n_concepts", "k"}}
+        task = {"task": "sweep", "family": type(family).__name__, **options, "device": self.device}
+        claim(self.folder, {**task, "data": data})
+
+    def run(
+        self, jobs: Sequence[tuple[TrainingOptions[Any], int]], *, n_workers: int | None, progress: bool
+    ) -> list[AffineDictionary]:
+        """Train what is not finished yet.
+
+        Processes, because the small steps of a training hold the interpreter's lock most of the time; each on
+        one thread, so that the number of processes changes no result.
+
+        Parameters
+        ----------
+        jobs
+            Options and seed of each dictionary.
+        n_workers
+            Processes; 1 = none but this one. None = one per processor, on a GPU 1.
+        progress
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        The dictionaries, in the order of the jobs.
+        """
+        from joblib import Parallel, cpu_count, delayed
+        from tqdm.auto import tqdm
+
+        if n_workers is None:
+            n_workers = cpu_count() if self.device == "cpu" else 1
+        require_at_least("n_workers", n_workers, 1)
+        with Parallel(n_jobs=min(n_workers, len(jobs)), return_as="generator", batch_size=1) as workers:
+            trained = workers(delayed(self.train)(*job) for job in jobs)
+            bar = tqdm(trained, "Dictionaries", len(jobs), disable=None if progress else True)
+            return list(bar)
+
+    def train(self, options: TrainingOptions[Any], seed: int) -> AffineDictionary:
+        """Train one dictionary, or read it if it is finished."""
+        if self.folder is None:
+            return self._train(options, seed, checkpoint=None)
+        place = self.folder / "dictionaries" / f"{setting_name(options)}_seed{seed}"
+        if not (place / CONFIG).is_file():
+            checkpoint, partial = (place.with_name(f"{place.name}.{end}") for end in ("training", "partial"))
+            trained = self._train(options, seed, checkpoint=checkpoint)
+            shutil.rmtree(partial, ignore_errors=True)
+            trained.save(partial)
+            partial.replace(place)
+            checkpoint.unlink()
+        return cast("AffineDictionary", load(place))
+
+    def _train(
+        self, options: TrainingOptions[Any], seed: int, *, checkpoint: Path | None
+    ) -> AffineDictionary:
+        with _one_thread():
+            trained: AffineDictionary = train(
+                self.embeddings,
+                options,
+                seed=seed,
+                groups=self.groups,
+                device=self.device,
+                progress=False,
+                checkpoint=checkpoint,
+            )
+        return trained
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
