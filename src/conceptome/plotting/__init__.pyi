@@ -3,6 +3,7 @@ from .groups import labels
 from .maps import concept
 from .measures import fidelity
 from .seeds import stability
+from .sweeps import sweep
 from .terms import calibration, running_sum
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "labels",
     "running_sum",
     "stability",
+    "sweep",
 ]
