@@ -9,6 +9,7 @@ from .geometry import nearest_concepts
 from .heldout import HeldoutSplit
 from .jumprelu import JumpReLU, JumpReluDictionary, ThresholdedWeights
 from .matryoshka import Matryoshka, MatryoshkaDictionary
+from .modules import Modules, concept_modules
 from .nonnegative import NmfDictionary
 from .options import TrainingOptions
 from .random_sae import RandomSaeDictionary
@@ -34,6 +35,7 @@ __all__ = [
     "Matching",
     "Matryoshka",
     "MatryoshkaDictionary",
+    "Modules",
     "NeuronDictionary",
     "NmfDictionary",
     "PcaDictionary",
@@ -47,6 +49,7 @@ __all__ = [
     "TopKDictionary",
     "TrainingOptions",
     "Weights",
+    "concept_modules",
     "consensus",
     "explained_variance",
     "export_saelens",
