@@ -144,10 +144,10 @@ def test_a_folder_of_other_cells_or_options_is_refused(embeddings, folder, found
         f"{folder} holds the results of another task: max_epochs was 40 and is 9. Name another folder, or go "
         "on with what it was begun with."
     )
-    with pytest.raises(CheckpointError, match=r"another task: data was '\w{12}' and is '\w{12}'\. Name"):
+    with pytest.raises(CheckpointError, match=r"another task: cells was '\w{12}' and is '\w{12}'\. Name"):
         cm.dictionaries.sweep(embeddings.values[:700], LEARNS, **sizes)
     donors = ["a", "b"] * 400
-    with pytest.raises(CheckpointError, match="another task: data was"):
+    with pytest.raises(CheckpointError, match="another task: cells was"):
         cm.dictionaries.sweep(embeddings, LEARNS, groups=donors, **sizes)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from conceptome.core import CheckpointError
+import numpy as np
+
+from conceptome.core import CheckpointError, content_id
+from conceptome.dictionaries.sources import EmbeddingSource, Source
 
 TASK = "task.json"
 
@@ -44,6 +47,26 @@ def claim(folder: Path | str, task: Mapping[str, Any]) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     write_at_once(path / TASK, json.dumps(task, indent=1) + "\n")
     return path
+
+
+def cells_digest(embeddings: EmbeddingSource, groups: Sequence[str] | None) -> str:
+    """Hash the cells that dictionaries are trained on: values, names and groups.
+
+    Parameters
+    ----------
+    embeddings
+        Read through twice.
+    groups
+        Donor of each cell.
+
+    Returns
+    -------
+    An identifier of 12 digits.
+    """
+    source = Source.of(embeddings)
+    values = source.survey(np.ones(source.n_cells, dtype=bool)).content
+    names = source.names.astype(str).tolist()
+    return content_id({"groups": groups and list(groups), "cells": names, "values": values})
 
 
 def _require_same(path: Path, task: Mapping[str, Any]) -> None:

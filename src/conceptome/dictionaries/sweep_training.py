@@ -9,13 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
-from conceptome.core import content_id, require_at_least
+from conceptome.core import require_at_least
 from conceptome.dictionaries.affine import AffineDictionary
-from conceptome.dictionaries.claim import claim
+from conceptome.dictionaries.claim import cells_digest, claim
 from conceptome.dictionaries.options import TrainingOptions
-from conceptome.dictionaries.sources import EmbeddingSource, Source
+from conceptome.dictionaries.sources import EmbeddingSource
 from conceptome.dictionaries.storage import CONFIG, load
 from conceptome.dictionaries.sweep_grid import setting_name
 from conceptome.dictionaries.training import train
@@ -35,13 +33,9 @@ class Trainings:
         """Refuse a folder with dictionaries of other cells or options."""
         if self.folder is None:
             return
-        source = Source.of(self.embeddings)
-        values = source.survey(np.ones(source.n_cells, dtype=bool)).content
-        names = source.names.astype(str).tolist()
-        data = content_id({"groups": self.groups, "cells": names, "values": values})
         options = {name: value for name, value in asdict(family).items() if name not in {"n_concepts", "k"}}
         task = {"task": "sweep", "family": type(family).__name__, **options, "device": self.device}
-        claim(self.folder, {**task, "data": data})
+        claim(self.folder, {**task, "cells": cells_digest(self.embeddings, self.groups)})
 
     def run(
         self, jobs: Sequence[tuple[TrainingOptions[Any], int]], *, n_workers: int | None, progress: bool

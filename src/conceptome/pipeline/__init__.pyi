@@ -7,3 +7,7 @@ from .overview import describe_run as describe_run
 from .report import ReportContents as ReportContents
 from .report import write_report as write_report
 from .runner import run as run
+from .trainees import Trainees as Trainees
+from .trainees import read_trainees as read_trainees
+from .training import sweep_into as sweep_into
+from .training import train_into as train_into

@@ -1,0 +1,7 @@
+"""``python -m conceptome.cli``."""
+
+import sys
+
+from conceptome.cli import main
+
+sys.exit(main())

@@ -1,0 +1,50 @@
+"""conceptome inspect and compare."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from conceptome.cli.shared import EXIT_DONE, add_verb, tell
+
+
+def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this type
+    """Add the verbs that look at what exists."""
+    text = "tell what a data file or a run folder is, whether it is fit for use, what to do next"
+    parser = add_verb(verbs, "inspect", text, _inspect)
+    parser.add_argument("target", metavar="DATA.h5ad|RUN")
+    text = "match the concepts of two runs with the same encoder, beside chance"
+    parser = add_verb(verbs, "compare", text, _compare)
+    parser.add_argument("run_a", metavar="RUN_A")
+    parser.add_argument("run_b", metavar="RUN_B")
+    parser.add_argument(
+        "--by",
+        default="directions",
+        choices=("directions", "activations"),
+        help="cosine of decoder directions, or correlation of activations on RUN_A's cells "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("comparison.csv"), help="table to write (default: %(default)s)"
+    )
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from conceptome import data, pipeline
+
+    target = Path(options.target)
+    if target.is_dir():
+        tell(pipeline.describe_run(target))
+    else:
+        tell(data.inspect(data.read(target, backed=True)).describe().replace("DATA.h5ad", str(target)))
+    return EXIT_DONE
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from conceptome import pipeline
+
+    table, text = pipeline.compare_runs(options.run_a, options.run_b, by=options.by)
+    table.to_csv(options.out, index=False)
+    tell(f"{text}\nTable: {options.out}")
+    return EXIT_DONE

@@ -1,0 +1,46 @@
+"""What the verbs share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 130
+
+
+def add_verb(
+    verbs: Any,  # noqa: ANN401 - argparse does not name this type
+    name: str,
+    text: str,
+    command: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    """Add a verb with its one line of help.
+
+    Parameters
+    ----------
+    verbs
+        What ``add_subparsers`` returned.
+    name
+        The verb.
+    text
+        What it does, beginning with a small letter.
+    command
+        Does it, and returns the exit status.
+
+    Returns
+    -------
+    The parser of its options.
+    """
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}."
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def tell(text: str) -> None:
+    """Print a result."""
+    sys.stdout.write(text + "\n")
