@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from conceptome.dictionaries.autoencoder import Autoencoder, Outcome, Rule
 
 SEEN_CELLS = 20_000_000
+LEAST_PATIENCE = 5
 
 Decay = Literal["plateau", "linear"]
 Precision = Literal["float32", "bfloat16"]
@@ -41,14 +42,15 @@ class TrainingOptions(ABC, Generic[D]):
     """Passes over the training cells at most; fewer when validation cells stop improving.
     None = 20 million cells in all, between 20 and 1,000 passes."""
     batch_size: int | None = None
-    """Cells per step. None = n_train / 8, between 64 and 1,024."""
-    lr: float = 3e-3
-    """Adam's learning rate at its highest."""
+    """Cells per step. None = n_train / 8, between 64 and 1,024; `TopK`: n_train / 128, because its sparse
+    steps are fast for few cells too."""
+    lr: float | None = None
+    """Adam's learning rate at its highest. None = 0.003; `TopK`: 0.05 / sqrt(n_concepts), at most 0.004."""
     warmup_epochs: int = 0
     """Epochs in which the learning rate rises from 0."""
     decay: Decay = "plateau"
-    """How it falls: "plateau" to a fifth when validation cells stop improving, twice, until training ends at
-    the third time; "linear" to 0 over the last fifth of `max_epochs`, all of which take place."""
+    """How it falls: to 0 over the last fifth of `max_epochs`; with "plateau" also to a fifth when validation
+    cells stop improving, twice, until training ends at the third time; with "linear" all take place."""
     ema: float = 0.0
     """Share of its past that a running average of the weights keeps per step, such as 0.99; the average is
     what is measured and kept. 0 = the weights themselves."""
@@ -62,7 +64,7 @@ class TrainingOptions(ABC, Generic[D]):
     """Whether dead concepts are pointed at badly reconstructed cells after each epoch."""
     patience: int | None = None
     """Epochs without improvement on validation cells that make a plateau. None = a tenth of
-    `max_epochs`, between 2 and 30."""
+    `max_epochs`, between 5 and 30."""
     validation_fraction: float = 0.1
     """Share of the training cells, at most 20,000, that choose the epoch and are not learned from."""
     heldout_fraction: float = 0.1
@@ -85,11 +87,9 @@ class TrainingOptions(ABC, Generic[D]):
         if not 0 <= self.ema < 1:
             msg = f"{self._family}: ema is {self.ema}, expected a share of at least 0 and below 1."
             raise InputError(msg)
-        if not (0 < self.lr < np.inf and 0 <= self.aux_weight < np.inf):
-            msg = (
-                f"{self._family}: lr is {self.lr} and aux_weight {self.aux_weight}, "
-                "expected lr > 0 and aux_weight >= 0."
-            )
+        self._require_positive("lr")
+        if not 0 <= self.aux_weight < np.inf:
+            msg = f"{self._family}: aux_weight is {self.aux_weight}, expected a number of at least 0."
             raise InputError(msg)
 
     @property
@@ -134,15 +134,17 @@ class TrainingOptions(ABC, Generic[D]):
             If the defaults do not fit what was asked for.
         """
         max_epochs = self.epochs(n_train)
-        return replace(
-            self,
-            max_epochs=max_epochs,
-            batch_size=self.batch_size or min(1024, max(64, n_train // 8)),
-            dead_after=self.dead_after or 5 * n_train,
-            k_aux=self.k_aux or max(1, d_embed // 2),
-            patience=self.patience or tenth(max_epochs),
-            **self.own_defaults(d_embed=d_embed, n_train=n_train),
-        )
+        usual: dict[str, Any] = {
+            "max_epochs": max_epochs,
+            "batch_size": min(1024, max(64, n_train // 8)),
+            "lr": 0.003,
+            "dead_after": 5 * n_train,
+            "k_aux": max(1, d_embed // 2),
+            "patience": max(LEAST_PATIENCE, tenth(max_epochs)),
+        }
+        usual |= self.own_defaults(d_embed=d_embed, n_train=n_train)
+        asked = {name: value for name in usual if (value := getattr(self, name)) is not None}
+        return replace(self, **usual | asked)
 
     def epochs(self, n_train: int) -> int:
         """Return how often training passes over its cells at most."""
@@ -150,7 +152,7 @@ class TrainingOptions(ABC, Generic[D]):
 
     @abstractmethod
     def own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
-        """Return `n_concepts` and the family's own fields, filled in.
+        """Return `n_concepts`, the family's own fields, and what it does otherwise than others, filled in.
 
         Parameters
         ----------

@@ -50,8 +50,6 @@ class Schedule:
         return lr
 
     def _share_left(self) -> float:
-        if self.recipe.decay == "plateau":
-            return 1.0
         total = self.recipe.max_epochs * self.steps_per_epoch
         return min(1.0, max(0.0, (total - self.n_steps) / (FINAL_SHARE * total)))
 
