@@ -101,7 +101,7 @@ def test_a_finished_training_is_not_repeated(planted, tmp_path, monkeypatch):
     ("change", "difference"),
     [
         ({"seed": 1}, "seed was 0 and is 1"),
-        ({"options": TopK(16, 2, max_epochs=2, lr=1e-3)}, "lr was 0.004 and is 0.001"),
+        ({"options": TopK(16, 2, max_epochs=2, lr=1e-3)}, "lr was 0.0070710678118654745 and is 0.001"),
         ({"options": BatchTopK(16, 2, max_epochs=2)}, "family was 'TopK' and is 'BatchTopK'"),
         ({"groups": ["a", "b"] * 50}, "data was "),
         ({"embeddings": np.random.default_rng(1).normal(size=(100, 4))}, "data was "),
