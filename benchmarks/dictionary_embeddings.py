@@ -24,7 +24,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from conceptome.encoders import ScgptEncoder, ScgptOptions, ScviEncoder
-from conceptome.encoders.scgpt_files import PADDING, SPECIAL, ScgptModel
+from conceptome.encoders.scgpt_files import SPECIAL, ScgptModel
 from conceptome.encoders.scgpt_network import ScgptNetwork, ScgptSizes
 
 PAPALEXI = "papalexi2021_thp1_crisprko_299genes_raw"
@@ -55,7 +55,7 @@ def random_scgpt(vocabulary: Path, *, n_layers: int, max_length: int) -> ScgptEn
     sizes = ScgptSizes(n_tokens=len(tokens), d_embed=512, n_heads=8, d_hidden=512, n_layers=n_layers)
     torch.manual_seed(0)
     weights = {name: tensor.detach().numpy() for name, tensor in ScgptNetwork(sizes).state_dict().items()}
-    model = ScgptModel(sizes, tuple(tokens), PADDING["pad_token"], PADDING["pad_value"], weights)
+    model = ScgptModel(sizes, tuple(tokens), "<pad>", -2.0, weights)
     return ScgptEncoder(model, options=ScgptOptions(max_length=max_length))
 
 
@@ -89,7 +89,7 @@ def description(values: np.ndarray, columns: pd.DataFrame) -> dict[str, Any]:
         "effective_rank": float(np.exp(-(share * np.log(share)).sum())),
         "variance_in_leading": {str(n): float(share[:n].sum()) for n in (1, 5, 50) if n <= len(share)},
     }
-    for column in columns:
+    for column in map(str, columns):
         codes = pd.factorize(columns[column])[0]
         for name, labels in ((column, codes), (f"{column}, shuffled", rng.permutation(codes))):
             result[name] = {
