@@ -10,6 +10,7 @@ from .heldout import HeldoutSplit
 from .jumprelu import JumpReLU, JumpReluDictionary, ThresholdedWeights
 from .matryoshka import Matryoshka, MatryoshkaDictionary
 from .modules import Modules, concept_modules
+from .nesting import Hierarchy, hierarchy
 from .nonnegative import NmfDictionary
 from .options import TrainingOptions
 from .random_sae import RandomSaeDictionary
@@ -28,6 +29,7 @@ __all__ = [
     "Checkpoint",
     "Consensus",
     "HeldoutSplit",
+    "Hierarchy",
     "IcaDictionary",
     "JumpReLU",
     "JumpReluDictionary",
@@ -53,6 +55,7 @@ __all__ = [
     "consensus",
     "explained_variance",
     "export_saelens",
+    "hierarchy",
     "import_saelens",
     "load",
     "match_concepts",

@@ -58,7 +58,7 @@ def nearest_concepts(
     require_choice("by", by, get_args(By))
     require_at_least("n_neighbours", n_neighbours, 1)
     values = _values(dictionary, activations)
-    similarity = _cosines(dictionary) if by == "directions" else correlations(values, values)
+    similarity = cosines(dictionary) if by == "directions" else correlations(values, values)
     np.fill_diagonal(similarity, -np.inf)
     n_concepts = dictionary.n_concepts
     n_listed = min(n_neighbours, n_concepts - 1)
@@ -117,7 +117,8 @@ def _values(dictionary: Dictionary, activations: Activations | Csr) -> Csr:
     return activations
 
 
-def _cosines(dictionary: Dictionary) -> Float[np.ndarray, "concepts concepts"]:
+def cosines(dictionary: Dictionary) -> Float[np.ndarray, "concepts concepts"]:
+    """Compare the decoder directions of a dictionary with each other: cosines, 1 on the diagonal."""
     directions = dictionary.directions.astype(np.float64)
     directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     return np.asarray(np.clip(directions @ directions.T, -1, 1))

@@ -40,6 +40,11 @@ class Modules:
         by = keys.sort_values(["module", "strength"], ascending=[True, False], kind="stable")
         return np.asarray(by["concept"].to_numpy())
 
+    @property
+    def shown(self) -> Int[np.ndarray, " shown"]:
+        """Concepts in the same order without those that are never active."""
+        return np.asarray(self.order[self.concepts["strength"].notna().to_numpy()[self.order]])
+
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the table of concepts."""
         return self.concepts.copy()

@@ -5,6 +5,8 @@ from .measures import fidelity
 from .seeds import stability
 from .sweeps import sweep
 from .terms import calibration, running_sum
+from .together import modules
+from .tree import hierarchy
 
 __all__ = [
     "attribution_vs_de",
@@ -12,7 +14,9 @@ __all__ = [
     "concept",
     "fidelity",
     "genes",
+    "hierarchy",
     "labels",
+    "modules",
     "running_sum",
     "stability",
     "sweep",
