@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from conceptome.core import Evaluation, InputError
+from conceptome.dictionaries import concept_modules
 from conceptome.pipeline.report import ReportContents, write_report
 
 HOSTILE = "<script>alert('x')</script>"
@@ -83,6 +84,15 @@ def contents(demo_records):
         enrichment_de=demo_records.enrichment_de,
         evaluation=Evaluation(measures, units),
         gene_sets=[demo_records.gene_sets],
+    )
+
+
+@pytest.fixture(scope="module")
+def grouped(contents):
+    """The same with modules, two of them with the same best label."""
+    found = concept_modules(contents.activations, labels=contents.labels["cell_type"])
+    return dataclasses.replace(
+        contents, modules=found, concepts=contents.concepts.assign(module=found.concepts["module"])
     )
 
 
@@ -270,6 +280,33 @@ def test_concepts_that_could_not_be_judged_are_listed_with_the_reason(contents, 
     assert "not attributable: active in 5 cells, needs 8" in listed
     assert "underpowered: with its pairs no gene could have reached q ≤ 0.05" in listed
     assert "This concept is not attributable: active in 5 cells, needs 8." in page.text
+
+
+def test_modules_are_drawn_with_a_band_for_each_concept(grouped, page, tmp_path):
+    assert "Concepts were not grouped into modules." in page.text
+    path = tmp_path / "report.html"
+    write_report(path, grouped, max_cards=3)
+    text = path.read_text(encoding="utf-8")
+    record = grouped.modules
+    section = text[text.index('<section id="modules">') : text.index('<section id="overview">')]
+    bands = re.findall(r'<(?:a href="#concept-\d+" tabindex="-1"|span) title="Concept (\d+)', section)
+    assert [int(concept) for concept in bands] == record.shown.tolist()
+    spans = [int(size) for size in re.findall(r'<li style="flex-grow:(\d+)">', section)]
+    assert spans[:-1] == record.modules["n_concepts"].tolist()
+    assert sum(spans) == len(record.shown)
+    first = record.modules.iloc[0]
+    assert (
+        f"1 · {first['label']} {first['n_concepts']} {100 * first['share']:.1f}% {first['label_f1']:.2f}"
+        in (Page(section).text)
+    )
+    assert Page(text).links.count(f"#concept-{bands[0]}") >= text.count(f'id="concept-{bands[0]}"')
+
+
+def test_without_links_there_are_no_modules(contents, tmp_path):
+    nothing = dataclasses.replace(contents.activations, values=contents.activations.values * 0.0)
+    path = tmp_path / "report.html"
+    write_report(path, dataclasses.replace(contents, modules=concept_modules(nothing)), max_cards=0)
+    assert "No two concepts are active in the same cells more often than chance" in path.read_text()
 
 
 def test_ensembl_ids_are_shown_as_symbols(contents, tmp_path):

@@ -21,7 +21,9 @@ COLUMNS = {
     "sign_consistency p q floor drives intervention status",
     "enrichment": " ".join(ENRICHMENT_COLUMNS),
     "de": "concept gene log_fold_change p q",
-    "concepts": "concept frequency mean_activation best_label best_label_f1 top_genes top_term stability",
+    "concepts": "concept frequency mean_activation best_label best_label_f1 top_genes top_term stability "
+    "module module_strength",
+    "modules": "module n_concepts share correlation label label_f1",
 }
 PARQUET = [
     "pairs",
@@ -32,6 +34,7 @@ PARQUET = [
     "enrichment",
     "enrichment_de",
     "concepts",
+    "modules",
 ]
 
 

@@ -23,6 +23,7 @@ from conceptome.core import (
     Pairs,
     content_id,
 )
+from conceptome.dictionaries import Modules
 from conceptome.evaluation import SeedStability
 from conceptome.pipeline import storage
 from conceptome.pipeline.config import DEMO, RunConfig
@@ -215,6 +216,12 @@ class Run:
         """Stability over seeds; None where only one was trained."""
         path = self.path / "stability.parquet"
         return storage.load_stability(path) if path.exists() else None
+
+    @cached_property
+    def modules(self) -> Modules:
+        """Concepts grouped by the cells that activate them, named by the first label column."""
+        labels = None if self.labels.empty else self.labels.iloc[:, 0]
+        return dictionaries.concept_modules(self.activations, labels=labels, seed=self.config.seed)
 
     @cached_property
     def evaluation(self) -> Evaluation:

@@ -49,6 +49,7 @@ def report_contents(run: Run) -> ReportContents:
         enrichment_de=run.enrichment("enrichment_de"),
         evaluation=run.evaluation,
         stability=run.stability,
+        modules=run.modules,
         gene_sets=run.gene_sets,
         gene_names=None if run.symbols.equals(run.adata.var_names) else symbols,
         missing=missing,

@@ -200,7 +200,7 @@ def evaluate(run: Run, folder: Path) -> Facts:
 
 
 def summarise(run: Run, folder: Path) -> Facts:
-    """Write one row per concept."""
+    """Write one row per concept, and one per module."""
     table = summarise_concepts(
         run.activations,
         labels=run.labels,
@@ -210,8 +210,11 @@ def summarise(run: Run, folder: Path) -> Facts:
         stability=run.stability,
         seed=run.config.seed,
     )
-    storage.write_table(table, folder / "concepts.parquet")
-    return {"message": f"{len(table)} rows"}
+    found = run.modules
+    grouped = found.concepts.rename(columns={"strength": "module_strength"})
+    storage.write_table(table.merge(grouped, on="concept"), folder / "concepts.parquet")
+    storage.write_table(found.modules, folder / "modules.parquet")
+    return {"message": f"{len(table)} concepts in {len(found.modules)} modules"}
 
 
 def layout(run: Run, folder: Path) -> Facts:

@@ -19,6 +19,7 @@ from conceptome.core import (
     InputError,
     Pairs,
 )
+from conceptome.dictionaries import Modules
 from conceptome.enrichment import GeneSets
 from conceptome.evaluation import SeedStability
 
@@ -48,6 +49,8 @@ class ReportContents:
     evaluation: Evaluation | None = None
     stability: SeedStability | None = None
     """Stability of the concepts over seeds."""
+    modules: Modules | None = None
+    """Concepts grouped by the cells that activate them."""
     gene_sets: Sequence[GeneSets] | None = None
     """The collections of `enrichment`, for the running sums."""
     gene_names: Mapping[str, str] | None = None

@@ -18,6 +18,7 @@ from conceptome.pipeline.report.contents import ReportContents
 from conceptome.pipeline.report.figures import ActivationMaps, Picture, chart, full_bleed
 from conceptome.pipeline.report.measures import fidelity_picture, fidelity_table
 from conceptome.pipeline.report.rows import ConceptRow, choose_cards, concept_rows
+from conceptome.pipeline.report.together import module_map
 from conceptome.plotting import maps, seeds, style, terms
 from conceptome.plotting.forest import format_q
 
@@ -62,6 +63,7 @@ def render(contents: ReportContents, *, max_cards: int) -> str:
             fidelity_sentence=words.fidelity_sentence(contents),
             stability_sentence=words.stability_sentence(contents),
             stability_picture=_stability(contents),
+            modules=module_map(contents, rows),
             calibration_picture=_calibration(contents),
             calibration_sentence=words.calibration_sentence(contents),
             discovery_sentence=words.discovery_sentence(rows),

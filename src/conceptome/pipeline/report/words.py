@@ -36,6 +36,7 @@ WHY_MISSING: Mapping[str, str] = {
     "enrichment_de": "No gene sets were tested on the differential expression.",
     "evaluation": "Fidelity was not measured.",
     "stability": "Stability over seeds was not measured. Run again with --n-seeds 5.",
+    "modules": "Concepts were not grouped into modules.",
     "labels": "The run was given no label column. Run again with --label-key to see what a concept marks.",
 }
 
