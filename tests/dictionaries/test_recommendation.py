@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conceptome.dictionaries.recommendation import pareto_front, recommend
@@ -11,6 +11,7 @@ from conceptome.dictionaries.recommendation import pareto_front, recommend
 SCORES = st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(SCORES)
 def test_a_setting_is_on_the_front_unless_another_beats_it(scores):
     r2, l0, excess = np.array(scores, dtype=float).T
@@ -29,9 +30,9 @@ def test_a_setting_is_on_the_front_unless_another_beats_it(scores):
 
 def tables(rows):
     """Settings from (n_concepts, l0, r2, activations, r2_recurring by seed)."""
-    settings, trained = [], []
+    rows_of_settings, trained = [], []
     for n_concepts, l0, r2, activations, kept in rows:
-        settings.append(
+        rows_of_settings.append(
             {
                 "n_concepts": n_concepts,
                 "l0": l0,
@@ -52,7 +53,7 @@ def tables(rows):
             }
         )
         trained += [{"n_concepts": n_concepts, "r2": r2, "r2_recurring": each} for each in kept]
-    return pd.DataFrame(settings), pd.DataFrame(trained)
+    return pd.DataFrame(rows_of_settings), pd.DataFrame(trained)
 
 
 def test_recurring_variance_decides_and_is_explained():
@@ -103,8 +104,7 @@ def test_differences_are_judged_seed_by_seed():
 @pytest.mark.parametrize("activations", [0.29, 0.31])
 def test_without_stability_fidelity_decides_and_the_reason_warns(activations):
     rows = [(80, 8.0, 0.9, activations, (0.1, 0.1, 0.2)), (10, 2.0, 0.7, activations, (0.3, 0.3, 0.2))]
-    settings, trained = tables(rows)
-    chosen, reason = recommend(settings, trained)
+    chosen, reason = recommend(*tables(rows))
     assert chosen == 0
     assert reason.startswith(
         "In no setting of the front are concepts clearly more stable over seeds than those of a random "
@@ -116,6 +116,6 @@ def test_without_stability_fidelity_decides_and_the_reason_warns(activations):
 
 
 def test_settings_off_the_front_take_no_part():
-    settings, trained = tables([(24, 4.0, 0.7, 0.7, (0.5, 0.5, 0.5)), (24, 8.0, 0.6, 0.6, (0.9, 0.9, 0.9))])
-    settings["on_front"] = [True, False]
-    assert recommend(settings, trained)[0] == 0
+    table, trained = tables([(24, 4.0, 0.7, 0.7, (0.5, 0.5, 0.5)), (24, 8.0, 0.6, 0.6, (0.9, 0.9, 0.9))])
+    table["on_front"] = [True, False]
+    assert recommend(table, trained)[0] == 0

@@ -1,10 +1,14 @@
 """Sweeps over cells made of known parts."""
 
+import re
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 import conceptome as cm
 from conceptome.core import CheckpointError, Embeddings, InputError
@@ -84,7 +88,7 @@ def test_the_planted_size_is_recommended(found):
     assert found.recommended == replace(LEARNS, n_concepts=12, k=2)
     assert found.settings["recommended"].tolist() == [False, True]
     assert found.dictionary is found.dictionaries[3]
-    assert found.reason.startswith("12 concepts, 2.01 active per cell: the ")
+    assert re.match(r"12 concepts, [\d.]+ active per cell: the [\d.]+ concepts that come back", found.reason)
     pd.testing.assert_frame_equal(found.to_frame(), found.settings)
 
 
@@ -126,14 +130,36 @@ def test_an_interrupted_sweep_keeps_what_is_finished(planted, tmp_path, monkeypa
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(sweep_training, "train", train_two)
         cm.dictionaries.sweep(planted[0], SHORT, **sizes, folder=tmp_path)
-    kept = sorted(item.name for item in (tmp_path / "dictionaries").iterdir())
+    kept = sorted(item.name for item in (tmp_path / "dictionaries").glob("n*"))
     assert kept == ["n24_k2_seed0", "n24_k2_seed1"]
     times = {name: (tmp_path / "dictionaries" / name / "config.json").stat().st_mtime_ns for name in kept}
     continued = cm.dictionaries.sweep(planted[0], SHORT, **sizes, folder=tmp_path)
-    for name, time in times.items():
-        assert (tmp_path / "dictionaries" / name / "config.json").stat().st_mtime_ns == time
+    for name, saved in times.items():
+        assert (tmp_path / "dictionaries" / name / "config.json").stat().st_mtime_ns == saved
     whole = cm.dictionaries.sweep(planted[0], SHORT, **sizes)
     pd.testing.assert_frame_equal(continued.settings, whole.settings)
+
+
+def test_a_dictionary_that_another_process_trains_is_waited_for(planted, tmp_path):
+    """As the worker of a killed sweep does, which is not told to stop."""
+    sizes = {"n_concepts": (12,), "k": (2,), "n_seeds": 2, "n_workers": 1, "progress": False}
+    cm.dictionaries.sweep(planted[0], SHORT, **sizes, folder=tmp_path)
+    whole = tmp_path / "dictionaries" / "n12_k2_seed0"
+    elsewhere, locked = whole.rename(tmp_path / "elsewhere"), threading.Event()
+    saved = (elsewhere / "config.json").stat().st_mtime_ns
+
+    def finish():
+        with FileLock(tmp_path / "dictionaries" / ".locks" / whole.name):
+            locked.set()
+            time.sleep(0.5)
+            elsewhere.rename(whole)
+
+    other = threading.Thread(target=finish)
+    other.start()
+    locked.wait()
+    cm.dictionaries.sweep(planted[0], SHORT, **sizes, folder=tmp_path)
+    other.join()
+    assert (whole / "config.json").stat().st_mtime_ns == saved
 
 
 def test_a_folder_of_other_cells_or_options_is_refused(embeddings, folder, found):

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 import zarr
 from anndata import AnnData
+from filelock import FileLock
 from PIL import Image
 
 from conceptome import dictionaries
@@ -137,7 +138,7 @@ def test_a_dictionary_is_trained_once_and_names_the_next_step(h5ad, tmp_path, ca
         f"Next: conceptome run {h5ad} --out RUN --encoder obsm:X_own --n-concepts 6 --k 2\n"
     )
     names = {item.name for item in (tmp_path / "d").iterdir()}
-    assert names == {"config.json", "weights.safetensors", "task.json"}
+    assert names - {".lock"} == {"config.json", "weights.safetensors", "task.json"}
     assert dictionaries.load(tmp_path / "d").n_concepts == 6
     monkeypatch.setattr(dictionaries, "train", None, raising=False)
     assert main(words) == 0
@@ -154,6 +155,17 @@ def test_another_result_is_not_overwritten(h5ad, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("notes")
     assert main([*words[:4], "--out", str(tmp_path)]) == 1
     assert "holds other files and no task.json" in capsys.readouterr().err
+
+
+def test_a_folder_in_use_is_refused(h5ad, tmp_path, capsys):
+    words = ["train", str(h5ad), "--obsm", "X_own", "--out", str(tmp_path / "d"), "--n-concepts", "6", *QUICK]
+    assert main(words) == 0
+    with FileLock(tmp_path / "d" / ".lock"):
+        assert main(words) == 1
+    assert capsys.readouterr().err == (
+        f"conceptome: {tmp_path / 'd'} is in use by another conceptome process. Wait for it, or name another "
+        "folder.\n"
+    )
 
 
 def test_an_interrupted_training_goes_on_from_its_checkpoint(cells, tmp_path, monkeypatch):

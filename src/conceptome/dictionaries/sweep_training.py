@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from filelock import FileLock
+
 from conceptome.core import require_at_least
 from conceptome.dictionaries.affine import AffineDictionary
 from conceptome.dictionaries.claim import cells_digest, claim
@@ -74,13 +76,17 @@ class Trainings:
         if self.folder is None:
             return self._train(options, seed, checkpoint=None)
         place = self.folder / "dictionaries" / f"{setting_name(options)}_seed{seed}"
-        if not (place / CONFIG).is_file():
-            checkpoint, partial = (place.with_name(f"{place.name}.{end}") for end in ("training", "partial"))
-            trained = self._train(options, seed, checkpoint=checkpoint)
-            shutil.rmtree(partial, ignore_errors=True)
-            trained.save(partial)
-            partial.replace(place)
-            checkpoint.unlink()
+        lock = place.parent / ".locks" / place.name
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):  # a worker outlives a killed sweep until its dictionary is finished
+            if not (place / CONFIG).is_file():
+                checkpoint = place.with_name(f"{place.name}.training")
+                partial = place.with_name(f"{place.name}.partial")
+                trained = self._train(options, seed, checkpoint=checkpoint)
+                shutil.rmtree(partial, ignore_errors=True)
+                trained.save(partial)
+                partial.replace(place)
+                checkpoint.unlink()
         return cast("AffineDictionary", load(place))
 
     def _train(

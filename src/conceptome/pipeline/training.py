@@ -10,7 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+from filelock import FileLock, Timeout
+
 from conceptome import dictionaries
+from conceptome.core import CheckpointError
 from conceptome.dictionaries.affine import AffineDictionary
 from conceptome.dictionaries.claim import cells_digest, claim
 from conceptome.dictionaries.storage import CONFIG
@@ -43,26 +46,41 @@ def train_into(
     Raises
     ------
     CheckpointError
-        If the folder holds something else.
+        If the folder holds something else, or another process works in it.
     InputError
         As for `conceptome.dictionaries.train`.
     """
     described = {"family": type(options).__name__, **asdict(options), "seed": seed, "device": device}
     digest = cells_digest(cells.embeddings, cells.groups)
     folder = claim(out, {"task": "dictionary", **described, "cells": digest})
-    if not (folder / CONFIG).is_file():
-        dictionary = dictionaries.train(
-            cells.embeddings,
-            options,
-            seed=seed,
-            groups=cells.groups,
-            device=device,
-            checkpoint=folder / CHECKPOINT,
-        )
-        with _moved_into(folder, last=CONFIG) as scratch:
-            dictionary.save(scratch)
-        (folder / CHECKPOINT).unlink()
+    with _locked(folder):
+        if not (folder / CONFIG).is_file():
+            dictionary = dictionaries.train(
+                cells.embeddings,
+                options,
+                seed=seed,
+                groups=cells.groups,
+                device=device,
+                checkpoint=folder / CHECKPOINT,
+            )
+            with _moved_into(folder, last=CONFIG) as scratch:
+                dictionary.save(scratch)
+            (folder / CHECKPOINT).unlink()
     return cast("AffineDictionary", dictionaries.load(folder))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        msg = f"{folder} is in use by another conceptome process. Wait for it, or name another folder."
+        raise CheckpointError(msg) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sweep_into(  # noqa: PLR0913 - the axes of a sweep
