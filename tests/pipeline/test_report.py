@@ -10,6 +10,7 @@ import pytest
 
 from conceptome.core import Evaluation, InputError
 from conceptome.dictionaries import concept_modules
+from conceptome.evaluation import SeedStability
 from conceptome.pipeline.report import ReportContents, write_report
 
 HOSTILE = "<script>alert('x')</script>"
@@ -280,6 +281,60 @@ def test_concepts_that_could_not_be_judged_are_listed_with_the_reason(contents, 
     assert "not attributable: active in 5 cells, needs 8" in listed
     assert "underpowered: with its pairs no gene could have reached q ≤ 0.05" in listed
     assert "This concept is not attributable: active in 5 cells, needs 8." in page.text
+
+
+def seeds(contents, **means):
+    """Stability over three seeds; the first five concepts return in the same cells."""
+    n_concepts = len(contents.concepts)
+    ranks = np.arange(n_concepts)
+    tables = [
+        pd.DataFrame(
+            {
+                "by": by,
+                "concept": ranks,
+                "stability": 0.95 - 0.05 * ranks,
+                "null": 0.2,
+                "p": 0.01 + (ranks > 4),
+            }
+        )
+        for by in means
+    ]
+    columns = {"by": list(means), "mean": list(means.values()), "sd": 0.05, "null": 0.2, "random_sae": 0.4}
+    return SeedStability(pd.concat(tables), pd.DataFrame(columns), (0.8, 0.82, 0.84))
+
+
+@pytest.mark.parametrize(
+    ("directions", "activations", "said"),
+    [
+        (0.5, 0.6, "Concepts return better than those of autoencoders whose encoder is random."),
+        (0.41, 0.3, "Taken together, concepts return no better than those of autoencoders whose encoder is"),
+        (0.3, 0.6, "By the cells that activate them concepts return better than those of autoencoders whose"),
+        (0.6, 0.3, "By their directions concepts return better than those of autoencoders whose encoder is"),
+    ],
+)
+def test_stability_is_judged_beside_random_encoders(contents, tmp_path, directions, activations, said):
+    record = seeds(contents, directions=directions, activations=activations)
+    path = tmp_path / "report.html"
+    write_report(path, dataclasses.replace(contents, stability=record), max_cards=2)
+    text = Page(path.read_text(encoding="utf-8")).text
+    section = text[text.index("How stable the concepts are") : text.index("How to read this page")]
+    assert "was trained with 3 seeds, and the concepts of every two were matched one to one." in section
+    assert "R² over all cells is 0.820 ± 0.020." in section
+    assert said in section
+    n_concepts = len(contents.concepts)
+    row = f"Cells that activate it (correlation) {activations:.2f} ± 0.05 0.20 0.40 5 of {n_concepts} 5"
+    assert row in section
+    first = contents.concepts.loc[0, "best_label"]
+    assert f"The concepts that return in the same cells most faithfully: 0 {first} 0.95 , 1 " in section
+
+
+def test_it_is_said_when_no_concept_returns(contents, tmp_path):
+    record = seeds(contents, directions=0.5, activations=0.5)
+    none = dataclasses.replace(record, concepts=record.concepts.assign(p=1.0))
+    path = tmp_path / "report.html"
+    write_report(path, dataclasses.replace(contents, stability=none), max_cards=1)
+    text = Page(path.read_text(encoding="utf-8")).text
+    assert "No single concept returns in the same cells with every seed (mean correlation of 0.7" in text
 
 
 def test_modules_are_drawn_with_a_band_for_each_concept(grouped, page, tmp_path):

@@ -194,7 +194,8 @@ class CardMaker:
         ]
         if np.isfinite(row.stability):
             chance = number(row.stability_null, digits=2)
-            facts.append(("Stability over seeds", f"{number(row.stability, digits=2)} (chance {chance})"))
+            facts.append(("Direction over seeds", f"{number(row.stability, digits=2)} (chance {chance})"))
+            facts.append(("Cells over seeds", number(row.stability_activations, digits=2)))
         if row.module is not None:
             facts.append(("Module", str(row.module)))
         return (*facts, *self._pair_facts(row), *self._attribution_facts(row))

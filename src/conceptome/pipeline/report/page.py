@@ -18,8 +18,9 @@ from conceptome.pipeline.report.contents import ReportContents
 from conceptome.pipeline.report.figures import ActivationMaps, Picture, chart, full_bleed
 from conceptome.pipeline.report.measures import fidelity_picture, fidelity_table
 from conceptome.pipeline.report.rows import ConceptRow, choose_cards, concept_rows
+from conceptome.pipeline.report.steadiness import steadiness
 from conceptome.pipeline.report.together import module_map
-from conceptome.plotting import maps, seeds, style, terms
+from conceptome.plotting import maps, style, terms
 from conceptome.plotting.forest import format_q
 
 THUMB_SIZE = (1.2, 1.0)
@@ -61,8 +62,7 @@ def render(contents: ReportContents, *, max_cards: int) -> str:
             fidelity=fidelity_table(contents),
             fidelity_picture=fidelity_picture(contents),
             fidelity_sentence=words.fidelity_sentence(contents),
-            stability_sentence=words.stability_sentence(contents),
-            stability_picture=_stability(contents),
+            stability=steadiness(contents, rows),
             modules=module_map(contents, rows),
             calibration_picture=_calibration(contents),
             calibration_sentence=words.calibration_sentence(contents),
@@ -124,18 +124,6 @@ def _cells(contents: ReportContents) -> Picture:
 
     coloured = f", coloured by {columns[0]}" if len(columns) else ""
     return full_bleed(draw, alt=f"UMAP of {len(contents.umap):,} cells{coloured}.", size=CELLS_SIZE)
-
-
-def _stability(contents: ReportContents) -> Picture | None:
-    record = contents.stability
-    if record is None:
-        return None
-    return chart(
-        lambda ax: seeds.stability(record, ax=ax),
-        alt="Similarity of concepts to their counterparts of other seeds, beside what chance reaches.",
-        size=(6.0, 2.2),
-        margins=(0.24, 0.03, 0.2, 0.03),
-    )
 
 
 def _calibration(contents: ReportContents) -> Picture | None:

@@ -46,6 +46,7 @@ class ConceptRow:
     stability: float
     stability_null: float
     """What chance reaches."""
+    stability_activations: float
     module: int | None
     status: str
     """``"ok"``, ``"underpowered"``, ``"not attributable: ..."``, or empty without attributions."""
@@ -111,6 +112,7 @@ def concept_rows(contents: ReportContents) -> list[ConceptRow]:
                 best_label_f1=_number(record.get("best_label_f1")),
                 stability=_number(record.get("stability")),
                 stability_null=_number(record.get("stability_null")),
+                stability_activations=_number(record.get("stability_activations")),
                 module=None if pd.isna(record.get("module", pd.NA)) else int(record["module"]),
                 raised=_raised(contents, concept),
                 **genes,

@@ -196,30 +196,6 @@ def fidelity_sentence(contents: ReportContents) -> str:
     )
 
 
-def stability_sentence(contents: ReportContents) -> str:
-    """Say how far the concepts depend on the seed, beside chance; empty if not measured."""
-    record = contents.stability
-    if record is None:
-        return ""
-    words = []
-    for line in record.summary.to_dict("records"):
-        spread = f" ± {line['sd']:.2g}" if np.isfinite(line["sd"]) else ""
-        words.append(
-            f"by {line['by']} the mean similarity is {line['mean']:.2f}{spread} over pairs of seeds, where "
-            f"chance reaches {line['null']:.2f} and autoencoders with a random encoder "
-            f"{line['random_sae']:.2f}"
-        )
-    directions = record.of("directions")
-    clear = int((directions["p"] <= ALPHA).sum())
-    r2 = np.array(record.r2)
-    return (
-        f"The dictionary was trained with {len(r2)} seeds, and concepts were matched one to one: "
-        f"{'; '.join(words)}. {clear:,} of {len(directions):,} concepts have a direction that returns more "
-        f"faithfully than chance allows (p ≤ {ALPHA}). R² over all cells is {r2.mean():.3f} ± "
-        f"{r2.std(ddof=1):.2g} over seeds."
-    )
-
-
 def calibration_sentence(contents: ReportContents) -> str:
     """Say whether the enrichment tests keep their level under the null controls; empty if not measured."""
     if contents.enrichment is None or contents.enrichment.calibration.empty:
