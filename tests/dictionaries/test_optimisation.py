@@ -72,3 +72,16 @@ def test_auxk_teaches_concepts_below_their_threshold(planted, aux_weight):
     run.round()
     assert run.silent[DEAD] == 300
     assert torch.equal(run.model.w_enc.data[DEAD], before) == (aux_weight == 0)
+
+
+def test_concepts_start_as_cells_or_as_principal_axes(planted):
+    from sklearn.decomposition import PCA
+
+    cells = planted[0][:300] - planted[0][:300].mean(axis=0)
+    started = begin(planted, TopK, axes=0.5).model.directions.detach().numpy()
+    axes = PCA(4).fit(cells).components_
+    np.testing.assert_allclose(np.abs(np.diag(started[:4] @ axes.T)), 1, atol=1e-5)
+    np.testing.assert_allclose(started[4:8], -started[:4], atol=1e-6)
+    unit = cells / np.linalg.norm(cells, axis=1, keepdims=True)
+    assert np.median((started[8:] @ unit.T).max(axis=1)) > 0.99
+    assert np.median((begin(planted, TopK).model.directions.detach().numpy() @ unit.T).max(axis=1)) > 0.99

@@ -117,7 +117,10 @@ class Training:
         cells = rounds.shuffled(0)
         b_dec = geometric_median(cells[:SAMPLED_CELLS])
         rows = torch.randint(len(cells), (self.recipe.n_concepts,), generator=generator)
-        self.model = Autoencoder(cells[rows.to(cells.device)] - b_dec, b_dec, options.rule())
+        directions = cells[rows.to(cells.device)] - b_dec
+        axes = principal_axes(cells[:SAMPLED_CELLS])[: int(self.recipe.axes * self.recipe.n_concepts / 2)]
+        directions[: 2 * len(axes)] = torch.cat([axes, -axes])
+        self.model = Autoencoder(directions, b_dec, options.rule())
         self.model.rule.prepare(self._preactivations(self.model, cells))
         self.average = deepcopy(self.model) if self.recipe.ema else self.model
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.recipe.lr)
@@ -255,3 +258,10 @@ def geometric_median(cells: Tensor, *, n_iterations: int = 50) -> Tensor:
         weight = 1 / (cells - centre).norm(dim=1).clamp_min(1e-6)
         centre = (weight[:, None] * cells).sum(0) / weight.sum()
     return centre
+
+
+def principal_axes(cells: Tensor) -> Tensor:
+    """Compute the principal axes of cells, ``(d_embed, d_embed)``, that of largest variance first."""
+    centred = (cells - cells.mean(0)).double()
+    _, axes = torch.linalg.eigh(centred.T @ centred)
+    return axes.T.flip(0).to(cells.dtype)

@@ -54,6 +54,9 @@ class TrainingOptions(ABC, Generic[D]):
     ema: float = 0.0
     """Share of its past that a running average of the weights keeps per step, such as 0.99; the average is
     what is measured and kept. 0 = the weights themselves."""
+    axes: float = 0.0
+    """Share of the concepts that start as principal axes of the cells and their opposites; the others start as
+    cells. Keeps more of an embedding without sparse structure, and recovers less of one that has it."""
     dead_after: int | None = None
     """A concept that has not fired for so many cells is dead. None = 5 epochs."""
     k_aux: int | None = None
@@ -76,6 +79,9 @@ class TrainingOptions(ABC, Generic[D]):
     def __post_init__(self) -> None:
         for name in ("n_concepts", "max_epochs", "batch_size", "dead_after", "k_aux", "patience"):
             self._require_count(name)
+        if not 0 <= self.axes <= 1:
+            msg = f"{self._family}: axes is {self.axes}, expected a share between 0 and 1."
+            raise InputError(msg)
         for name in ("validation_fraction", "heldout_fraction"):
             value = getattr(self, name)
             if not 0 < value <= 0.5:
@@ -217,6 +223,7 @@ class Recipe:
     max_epochs: int
     batch_size: int
     lr: float
+    axes: float
     dead_after: int
     k_aux: int
     aux_weight: float
