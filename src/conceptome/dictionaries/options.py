@@ -55,8 +55,8 @@ class TrainingOptions(ABC, Generic[D]):
     """Share of its past that a running average of the weights keeps per step, such as 0.99; the average is
     what is measured and kept. 0 = the weights themselves."""
     axes: float = 0.0
-    """Share of the concepts that start as principal axes of the cells and their opposites; the others start as
-    cells. Keeps more of an embedding without sparse structure, and recovers less of one that has it."""
+    """Share of the concepts that start as principal axes of the cells and their opposites; the others start
+    as cells. Keeps more of an embedding without sparse structure, and recovers less of one that has it."""
     dead_after: int | None = None
     """A concept that has not fired for so many cells is dead. None = 5 epochs."""
     k_aux: int | None = None
