@@ -45,7 +45,8 @@ class TrainingOptions(ABC, Generic[D]):
     """Cells per step. None = n_train / 8, between 64 and 1,024; `TopK`: n_train / 128, because its sparse
     steps are fast for few cells too."""
     lr: float | None = None
-    """Adam's learning rate at its highest. None = 0.003; `TopK`: 0.01 / d_embed^(1/4)."""
+    """Adam's learning rate at its highest. None = 0.003; `TopK`: 0.01 / d_embed^(1/4), at most
+    1 / (16 sqrt(n_concepts))."""
     warmup_epochs: int = 0
     """Epochs in which the learning rate rises from 0."""
     decay: Decay = "plateau"

@@ -16,7 +16,8 @@ from conceptome.dictionaries.selection import keep_strongest, keep_strongest_one
 if TYPE_CHECKING:
     from conceptome.dictionaries.autoencoder import Rule
 
-LR = 0.01  # in a single coordinate; the more there are, the smaller those of a unit direction
+LR_OF_WIDTH = 0.01  # the more coordinates, the smaller those of a unit direction
+LR_OF_SIZE = 1 / 16  # the more concepts, the smaller the steps that each can take [Gao24]
 
 
 class TopKDictionary(AffineDictionary):
@@ -106,7 +107,8 @@ class TopK(TrainingOptions[TopKDictionary]):
     def own_defaults(self, *, d_embed: int, n_train: int) -> dict[str, Any]:
         """Return the sizes and the family's own fields, filled in."""
         own = sizes(self.n_concepts, self.k, d_embed=d_embed, n_train=n_train)
-        return {**own, "batch_size": min(1024, max(64, n_train // 128)), "lr": LR / d_embed**0.25}
+        lr = min(LR_OF_WIDTH / d_embed**0.25, LR_OF_SIZE / own["n_concepts"] ** 0.5)
+        return {**own, "batch_size": min(1024, max(64, n_train // 128)), "lr": lr}
 
     def rule(self) -> Rule:
         """Make the activation rule that is trained."""
