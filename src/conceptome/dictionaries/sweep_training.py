@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from filelock import FileLock
 
@@ -20,6 +20,8 @@ from conceptome.dictionaries.storage import CONFIG, load
 from conceptome.dictionaries.sweep_grid import setting_name
 from conceptome.dictionaries.training import train
 
+Job: TypeAlias = tuple[TrainingOptions[Any], int]
+
 
 @dataclass(frozen=True, eq=False)
 class Trainings:
@@ -28,24 +30,20 @@ class Trainings:
     embeddings: EmbeddingSource
     groups: list[str] | None
     device: str
-    folder: Path | None
+    folder: Path
     """Where finished dictionaries are kept."""
 
     def claim_folder(self, family: TrainingOptions[Any]) -> None:
         """Refuse a folder with dictionaries of other cells or options."""
-        if self.folder is None:
-            return
         options = {name: value for name, value in asdict(family).items() if name not in {"n_concepts", "k"}}
         task = {"task": "sweep", "family": type(family).__name__, **options, "device": self.device}
         claim(self.folder, {**task, "cells": cells_digest(self.embeddings, self.groups)})
 
-    def run(
-        self, jobs: Sequence[tuple[TrainingOptions[Any], int]], *, n_workers: int | None, progress: bool
-    ) -> list[AffineDictionary]:
+    def run(self, jobs: Sequence[Job], *, n_workers: int | None, progress: bool) -> list[AffineDictionary]:
         """Train what is not finished yet.
 
-        Processes, because the small steps of a training hold the interpreter's lock most of the time; each on
-        one thread, so that the number of processes changes no result.
+        In processes, since threads would share the interpreter's lock and torch's number of threads. Each
+        computes on one thread, so that the number of processes changes no result.
 
         Parameters
         ----------
@@ -67,31 +65,26 @@ class Trainings:
             n_workers = cpu_count() if self.device == "cpu" else 1
         require_at_least("n_workers", n_workers, 1)
         with Parallel(n_jobs=min(n_workers, len(jobs)), return_as="generator", batch_size=1) as workers:
-            trained = workers(delayed(self.train)(*job) for job in jobs)
-            bar = tqdm(trained, "Dictionaries", len(jobs), disable=None if progress else True)
-            return list(bar)
+            places = workers(delayed(self.train)(*job) for job in jobs)
+            bar = tqdm(places, "Dictionaries", len(jobs), disable=None if progress else True)
+            return [cast("AffineDictionary", load(place)) for place in bar]
 
-    def train(self, options: TrainingOptions[Any], seed: int) -> AffineDictionary:
-        """Train one dictionary, or read it if it is finished."""
-        if self.folder is None:
-            return self._train(options, seed, checkpoint=None)
+    def train(self, options: TrainingOptions[Any], seed: int) -> Path:
+        """Train one dictionary, unless it is finished, and return its folder.
+
+        The folder and not the dictionary: a worker whose sweep was killed could not hand over more than fits
+        into a pipe, and would never end.
+        """
         place = self.folder / "dictionaries" / f"{setting_name(options)}_seed{seed}"
         lock = place.parent / ".locks" / place.name
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):  # a worker outlives a killed sweep until its dictionary is finished
+        with FileLock(lock):  # such a worker goes on until its dictionary is finished
             if not (place / CONFIG).is_file():
-                checkpoint = place.with_name(f"{place.name}.training")
-                partial = place.with_name(f"{place.name}.partial")
-                trained = self._train(options, seed, checkpoint=checkpoint)
-                shutil.rmtree(partial, ignore_errors=True)
-                trained.save(partial)
-                partial.replace(place)
-                checkpoint.unlink()
-        return cast("AffineDictionary", load(place))
+                self._train_into(place, options, seed)
+        return place
 
-    def _train(
-        self, options: TrainingOptions[Any], seed: int, *, checkpoint: Path | None
-    ) -> AffineDictionary:
+    def _train_into(self, place: Path, options: TrainingOptions[Any], seed: int) -> None:
+        checkpoint, partial = (place.with_name(f"{place.name}.{end}") for end in ("training", "partial"))
         with _one_thread():
             trained: AffineDictionary = train(
                 self.embeddings,
@@ -102,7 +95,10 @@ class Trainings:
                 progress=False,
                 checkpoint=checkpoint,
             )
-        return trained
+        shutil.rmtree(partial, ignore_errors=True)
+        trained.save(partial)
+        partial.replace(place)
+        checkpoint.unlink()
 
 
 @contextmanager

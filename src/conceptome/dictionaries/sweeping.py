@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -103,7 +105,8 @@ def sweep(  # noqa: PLR0913 - the public face: every axis of the grid is named h
         Whether to show progress bars (never shown where the output is not a terminal or notebook).
     folder
         Where finished dictionaries are kept, and unfinished ones written down while they are trained. Called
-        again with the same data and options, a sweep continues; settings and seeds may be added.
+        again with the same data and options, a sweep continues; settings and seeds may be added. None = a
+        temporary folder, which is removed.
 
     Returns
     -------
@@ -124,10 +127,11 @@ def sweep(  # noqa: PLR0913 - the public face: every axis of the grid is named h
     family = TopK() if family is None else family
     settings = lay_out(family, n_concepts=n_concepts, k=k, n_cells=source.n_cells, d_embed=source.d_embed)
     donors = None if groups is None else [str(group) for group in groups]
-    trainings = Trainings(embeddings, donors, device, None if folder is None else Path(folder))
-    trainings.claim_folder(family)
     jobs = list(product(settings, range(seed, seed + n_seeds)))
-    trained = trainings.run(jobs, n_workers=n_workers, progress=progress)
+    with nullcontext(folder) if folder else TemporaryDirectory() as place:
+        trainings = Trainings(embeddings, donors, device, Path(place))
+        trainings.claim_folder(family)
+        trained = trainings.run(jobs, n_workers=n_workers, progress=progress)
     z, names = _drawn(source, donors, seed=seed)
     measured = [
         measure_setting(trained[at : at + n_seeds], z, names=names, seed=seed)
