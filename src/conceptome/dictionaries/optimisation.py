@@ -264,4 +264,5 @@ def principal_axes(cells: Tensor) -> Tensor:
     """Compute the principal axes of cells, ``(d_embed, d_embed)``, that of largest variance first."""
     centred = (cells - cells.mean(0)).double()
     _, axes = torch.linalg.eigh(centred.T @ centred)
-    return axes.T.flip(0).to(cells.dtype)
+    ordered: Tensor = axes.T.flip(0).to(cells.dtype)
+    return ordered

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ SPARE = 8
 """Candidates that are scored again in float32 after a product in bfloat16, beyond k."""
 
 Arrays = tuple[np.ndarray, ...]
+Active = tuple[np.ndarray, np.ndarray]
+Selection = Callable[[slice, Active], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +94,8 @@ class SparseSteps:
         gradient = np.empty_like(batch.values)
         directions = _array(self.model.directions)
 
-        def backpropagate(rows: slice) -> None:
-            active = batch.indices[rows], batch.values[rows]
-            kernels.backpropagate(batch.residual[rows], active, directions, factor, gradient[rows])
-
-        self._share(backpropagate, _cut(len(x), BLOCK_CELLS), len(x))
+        parts = _cut(len(x), BLOCK_CELLS)
+        self._share(partial(_backpropagate, batch, gradient, directions, factor), parts, len(x))
         extra, to_b_dec = self._auxiliary(x, batch.residual, dead)
         np.multiply(batch.residual, factor, out=batch.residual)
         starts = self._update(batch, gradient, extra, to_b_dec, lr)
@@ -112,38 +112,17 @@ class SparseSteps:
         shifted = x - model.b_dec
         batch = _Encoded.empty(x.numpy(), shifted.numpy(), self.k)
         decoder = _array(model.directions), _array(model.b_dec)
-        score = self._scores(model)
+        find = self._selection(model, shifted)
 
-        def encode(rows: slice) -> float:
-            active = batch.indices[rows], batch.values[rows]
-            score(shifted[rows], *active)
-            return float(kernels.reconstruct(batch.cells[rows], active, decoder, batch.residual[rows]))
+        parts = _cut(len(x), BLOCK_CELLS)
+        return batch, sum(self._share(partial(_reconstruct, batch, decoder, find), parts, len(x)))
 
-        return batch, sum(self._share(encode, _cut(len(x), BLOCK_CELLS), len(x)))
-
-    def _scores(self, model: Autoencoder) -> Callable[[Tensor, np.ndarray, np.ndarray], None]:
-        """Return what finds the active concepts of shifted cells."""
+    def _selection(self, model: Autoencoder, shifted: Tensor) -> Selection:
+        """Return what finds the active concepts of some of the cells."""
         w_enc, b_enc = model.w_enc.detach(), model.b_enc.detach()
         if self.recipe.precision == "float32":
-
-            def exact(shifted: Tensor, indices: np.ndarray, values: np.ndarray) -> None:
-                pre = torch.addmm(b_enc, shifted, w_enc.T)
-                kernels.select_strongest(pre.numpy(), self.k, indices, values)
-
-            return exact
-        rounded = w_enc.T.bfloat16()
-        n_candidates = min(self.recipe.n_concepts, self.k + SPARE)
-
-        def rescored(shifted: Tensor, indices: np.ndarray, values: np.ndarray) -> None:
-            pre = (shifted.bfloat16() @ rounded).float() + b_enc
-            candidates = np.empty((len(shifted), n_candidates), np.int32)
-            scores = np.empty(candidates.shape, np.float32)
-            kernels.select_strongest(pre.numpy(), n_candidates, candidates, scores)
-            kernels.score(shifted.numpy(), w_enc.numpy(), b_enc.numpy(), candidates, scores)
-            kernels.select_strongest(scores, self.k, indices, values)
-            indices[:] = np.take_along_axis(candidates, indices, axis=1)
-
-        return rescored
+            return partial(_select, shifted, (w_enc, b_enc))
+        return partial(_select_rescored, shifted, (w_enc, b_enc), w_enc.T.bfloat16())
 
     def _auxiliary(self, x: Tensor, residual: np.ndarray, dead: Tensor | None) -> tuple[Arrays, np.ndarray]:
         """Compute AuxK's gradient, for the rows of dead concepts alone."""
@@ -175,12 +154,8 @@ class SparseSteps:
         moved = tuple(self._with_moments(each) for each in (model.directions, model.w_enc, model.b_enc))
         sums = (batch.shifted, batch.residual, batch.values, gradient), grouped, extra
 
-        def update(part: slice) -> np.ndarray:
-            shares = np.zeros_like(to_b_dec)
-            kernels.update_concepts((part.start, part.stop), sums, moved, rates, shares)
-            return shares
-
-        shares = self._share(update, _cut(n_concepts, BLOCK_CONCEPTS), n_cells)
+        parts = _cut(n_concepts, BLOCK_CONCEPTS)
+        shares = self._share(partial(_update, sums, moved, rates), parts, n_cells)
         b_dec, mean, square = self._with_moments(model.b_dec)
         kernels.adam(b_dec, to_b_dec + batch.residual.sum(axis=0) + sum(shares), mean, square, rates)
         return grouped[0]
@@ -217,6 +192,48 @@ class SparseSteps:
         if self.pool is not None:
             self.pool.shutdown()
         torch.set_num_threads(self.n_threads)
+
+
+def _select(shifted: Tensor, encoder: tuple[Tensor, Tensor], rows: slice, active: Active) -> None:
+    w_enc, b_enc = encoder
+    pre = torch.addmm(b_enc, shifted[rows], w_enc.T)
+    indices, values = active
+    kernels.select_strongest(pre.numpy(), indices.shape[1], indices, values)
+
+
+def _select_rescored(
+    shifted: Tensor, encoder: tuple[Tensor, Tensor], rounded: Tensor, rows: slice, active: Active
+) -> None:
+    (w_enc, b_enc), (indices, values) = encoder, active
+    n_candidates = min(len(b_enc), indices.shape[1] + SPARE)
+    pre = (shifted[rows].bfloat16() @ rounded).float() + b_enc
+    candidates = np.empty((len(pre), n_candidates), np.int32)
+    scores = np.empty(candidates.shape, np.float32)
+    kernels.select_strongest(pre.numpy(), n_candidates, candidates, scores)
+    kernels.score(shifted[rows].numpy(), w_enc.numpy(), b_enc.numpy(), candidates, scores)
+    kernels.select_strongest(scores, indices.shape[1], indices, values)
+    indices[:] = np.take_along_axis(candidates, indices, axis=1)
+
+
+def _reconstruct(batch: _Encoded, decoder: Active, find: Selection, rows: slice) -> float:
+    active = batch.indices[rows], batch.values[rows]
+    find(rows, active)
+    return float(kernels.reconstruct(batch.cells[rows], active, decoder, batch.residual[rows]))
+
+
+def _backpropagate(
+    batch: _Encoded, gradient: np.ndarray, directions: np.ndarray, factor: np.float32, rows: slice
+) -> None:
+    active = batch.indices[rows], batch.values[rows]
+    kernels.backpropagate(batch.residual[rows], active, directions, factor, gradient[rows])
+
+
+def _update(
+    sums: tuple[Arrays, Arrays, Arrays], moved: tuple[Arrays, ...], rates: kernels.Rates, part: slice
+) -> np.ndarray:
+    shares = np.zeros(moved[0][0].shape[1], np.float32)
+    kernels.update_concepts((part.start, part.stop), sums, moved, rates, shares)
+    return shares
 
 
 def _array(parameter: Tensor) -> np.ndarray:
