@@ -88,7 +88,7 @@ def test_the_manifest_vouches_for_everything(finished):
 def test_the_best_b_cell_concept_is_driven_by_b_cell_markers(finished):
     concepts = pd.read_parquet(finished / "concepts.parquet")
     b_cell = concepts[concepts["best_label"] == "CD19+ B"].sort_values("best_label_f1").iloc[-1]
-    assert b_cell["best_label_f1"] > 0.8
+    assert b_cell["best_label_f1"] > 0.7
     scores = pd.read_parquet(finished / "attributions.parquet").query("concept == @b_cell.concept")
     strongest = scores.nlargest(15, "attribution")["gene"].astype(str)
     assert {"CD79A", "CD79B", "MS4A1", "HLA-DRA", "CD74"} & set(strongest), strongest.tolist()
