@@ -32,7 +32,7 @@ from conceptome.core import (
 from conceptome.dictionaries.checks import embedding_values, floating_type, require_source, require_width
 from conceptome.dictionaries.storage import read_folder, write_folder
 
-ENCODE_ROWS = 16 * BLOCK_ROWS  # rows whose dense activations are in memory at once
+DENSE_NUMBERS = 2**22  # dense activations that are in memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,9 +196,10 @@ class AffineDictionary:
         values = embedding_values(embeddings)
         name = embeddings.encoder_name if isinstance(embeddings, Embeddings) else ""
         require_width(values.shape[1], self.d_embed, self.dictionary_id, name=name)
+        n_rows = BLOCK_ROWS * max(1, DENSE_NUMBERS // (BLOCK_ROWS * self.n_concepts))
         parts = [
-            sp.csr_array(self.activate(self.preactivations(values[start : start + ENCODE_ROWS])))
-            for start in range(0, max(len(values), 1), ENCODE_ROWS)
+            sp.csr_array(self.activate(self.preactivations(values[start : start + n_rows])))
+            for start in range(0, max(len(values), 1), n_rows)
         ]
         activations = sp.csr_array(sp.vstack(parts, format="csr"))
         if not isinstance(embeddings, Embeddings):

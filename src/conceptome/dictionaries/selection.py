@@ -26,7 +26,7 @@ def keep_strongest(pre: Float[np.ndarray, "rows concepts"], k: int) -> Float[np.
     above = positive > last
     tied = positive == last
     places = k - above.sum(axis=1, keepdims=True)
-    keep = above | (tied & (np.cumsum(tied, axis=1) <= places))
+    keep = above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= places))
     activations: np.ndarray = np.where(keep, positive, positive.dtype.type(0))
     return activations
 
