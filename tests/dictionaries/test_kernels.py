@@ -29,10 +29,12 @@ def test_selects_what_encoding_keeps_ties_included(pre, data):
     assert (np.diff(values, axis=1) <= 0).all()
 
 
-def test_a_broken_number_is_not_hidden():
+@pytest.mark.parametrize("k", [1, 4, 20])
+@pytest.mark.parametrize("where", [0, 13, 19])
+def test_a_broken_number_is_not_hidden(k, where):
     pre = np.random.default_rng(0).normal(size=(3, 20)).astype(np.float32)
-    pre[1, 13] = np.nan
-    _, values = selected(pre, 4)
+    pre[1, where] = np.nan
+    _, values = selected(pre, k)
     assert np.isnan(values[1]).any()
     assert np.isfinite(values[[0, 2]]).all()
 

@@ -1,9 +1,11 @@
 """Rounds of cells in memory, and of cells that are read block by block."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from conceptome.core import CheckpointError, Embeddings
 from conceptome.dictionaries import BatchTopK, Checkpoint, TopK, rounds, sources, train
 from conceptome.dictionaries.checkpoint import Journal
 from conceptome.dictionaries.rounds import Rounds
@@ -38,7 +40,7 @@ def test_a_pass_holds_every_cell_to_learn_from_once(planted, request, streamed):
     z = planted[0]
     learned = np.random.default_rng(1).random(len(z)) < 0.8
     with begin(z, learned=learned) as cells:
-        assert cells.per_pass == (4 if streamed else 1)
+        assert cells.per_pass == (3 if streamed else 1)
         passes = [
             rows_of(
                 torch.cat([cells.shuffled(at * cells.per_pass + part) for part in range(cells.per_pass)]), z
@@ -73,13 +75,13 @@ def test_a_file_trains_as_the_array_does(planted, tmp_path, request, streamed, k
         np.save(file, z)
     else:
         file = tmp_path / "z.zarr"
-        chunks = (sources.BLOCK_ROWS, 8)
+        chunks = (100, 8)
         zarr.create_array(str(file), shape=z.shape, chunks=chunks, dtype=z.dtype)[:] = z
     expected = train(z, options, seed=2, progress=False)
     found = train(file, options, seed=2, progress=False)
     assert found.dictionary_id == expected.dictionary_id
     assert found.training == expected.training
-    assert len(found.training["progress"]) == 4 * (4 if streamed else 1)
+    assert len(found.training["progress"]) == 4 * (3 if streamed else 1)
 
 
 def test_streamed_training_learns_as_well(planted, monkeypatch):
@@ -114,3 +116,32 @@ def test_streamed_training_continues_in_the_middle_of_a_pass(planted, small, tmp
     continued = train(planted[0], options, seed=3, progress=False, checkpoint=checkpoint)
     assert continued.dictionary_id == whole.dictionary_id
     assert continued.training == whole.training
+
+
+def test_no_round_is_empty_where_whole_stretches_are_held_out(planted, small):
+    z = planted[0]
+    with begin(z, learned=np.arange(len(z)) >= 700) as cells:
+        assert cells.per_pass == 1
+    every_other = np.arange(len(z)) % 320 < 160
+    with begin(z, learned=every_other) as cells:
+        sizes = [len(cells.shuffled(number)) for number in range(2 * cells.per_pass)]
+    assert cells.per_pass == 2
+    assert min(sizes) > 0
+    assert sum(sizes) == 2 * every_other.sum()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_cells_go_to_the_device(planted, request, streamed):
+    if streamed:
+        request.getfixturevalue("small")
+    everything = np.ones(len(planted[0]), dtype=bool)
+    with Rounds(Source.of(planted[0]), everything, Scaling(np.zeros(8), 1.0), seed=0, device="meta") as cells:
+        assert cells.shuffled(0).device.type == "meta"
+
+
+def test_a_checkpoint_of_cells_with_other_names_is_refused(planted, tmp_path):
+    options, file = TopK(24, 2, max_epochs=2), tmp_path / "training.safetensors"
+    train(planted[0], options, progress=False, checkpoint=file)
+    names = pd.Index([f"cell{row}" for row in range(len(planted[0]))], dtype=object)
+    with pytest.raises(CheckpointError, match="is the checkpoint of another training: data was"):
+        train(Embeddings(planted[0], names, ""), options, progress=False, checkpoint=file)

@@ -108,7 +108,7 @@ def test_says_when_it_diverges():
     with pytest.raises(InputError) as error:
         train(z, ReluL1(8, lr=1e30, max_epochs=5), progress=False)
     assert str(error.value) == (
-        "Training diverged: the loss is nan after 1 epochs. Choose a smaller lr than 1e+30."
+        "Training diverged: the loss is nan after pass 1. Choose a smaller lr than 1e+30."
     )
 
 

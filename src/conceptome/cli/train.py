@@ -56,7 +56,8 @@ def _train(options: argparse.Namespace) -> int:
     if options.sweep:
         family = family_options(options.family, given)
         cells = read_trainees(options.input, obsm=options.obsm, groups=options.groups)
-        many = {"n_seeds": options.n_seeds or DEFAULT_SEEDS, "n_workers": options.n_workers}
+        n_seeds = DEFAULT_SEEDS if options.n_seeds is None else options.n_seeds
+        many = {"n_seeds": n_seeds, "n_workers": options.n_workers}
         found = sweep_into(options.out, cells, family, **axes, **many, **common)
         tell(describe_sweep(found, options.out, cells))
         return EXIT_DONE

@@ -47,7 +47,7 @@ def select_strongest(pre: Array, k: int, indices: Array, values: Array) -> None:
     for i in range(n_rows):
         row, own, best = pre[i], indices[i], values[i]
         for j in range(n_concepts):
-            if j >= k and row[j] <= best[k - 1]:
+            if j >= k and (row[j] <= best[k - 1] or best[0] != best[0]):
                 continue
             at = min(j, k - 1)
             while at > 0 and (best[at - 1] < row[j] or row[j] != row[j]):  # NaN goes first and stays there

@@ -22,7 +22,7 @@ from conceptome.dictionaries.revival import revive
 from conceptome.dictionaries.rounds import Rounds
 from conceptome.dictionaries.rules import TopKRule
 from conceptome.dictionaries.schedule import Schedule
-from conceptome.dictionaries.sparse_steps import SparseSteps
+from conceptome.dictionaries.sparse_steps import SparseSteps, one_thread
 from conceptome.dictionaries.steps import AutogradSteps, Measured, Steps
 
 SAMPLED_CELLS = 16_384
@@ -72,7 +72,8 @@ def optimise(
         If the journal cannot be read or tells of another training.
     """
     unseen = torch.from_numpy(validation).to(rounds.device)
-    training = Training(rounds, options, torch.Generator().manual_seed(seed))
+    with one_thread():
+        training = Training(rounds, options, torch.Generator().manual_seed(seed))
     if journal and (entry := journal.read()):
         training.restore(*entry)
     with ExitStack() as stack:
@@ -83,7 +84,7 @@ def optimise(
                 total=training.n_rounds,
                 initial=len(training.log),
                 desc="Dictionary",
-                unit="pass" if rounds.per_pass == 1 else "round",
+                unit=rounds.unit,
                 disable=None if progress else True,
             )
         )
@@ -118,8 +119,9 @@ class Training:
         b_dec = geometric_median(cells[:SAMPLED_CELLS])
         rows = torch.randint(len(cells), (self.recipe.n_concepts,), generator=generator)
         directions = cells[rows.to(cells.device)] - b_dec
-        axes = principal_axes(cells[:SAMPLED_CELLS])[: int(self.recipe.axes * self.recipe.n_concepts / 2)]
-        directions[: 2 * len(axes)] = torch.cat([axes, -axes])
+        if n_axes := int(self.recipe.axes * self.recipe.n_concepts / 2):
+            axes = principal_axes(cells[:SAMPLED_CELLS])[:n_axes]
+            directions[: 2 * len(axes)] = torch.cat([axes, -axes])
         self.model = Autoencoder(directions, b_dec, options.rule())
         self.model.rule.prepare(self._preactivations(self.model, cells))
         self.average = deepcopy(self.model) if self.recipe.ema else self.model
@@ -169,7 +171,7 @@ class Training:
         self.log.append(state)
         if not isfinite(loss):
             msg = (
-                f"Training diverged: the loss is {loss} after {len(self.log)} epochs. "
+                f"Training diverged: the loss is {loss} after {self.rounds.unit} {len(self.log)}. "
                 f"Choose a smaller lr than {self.recipe.lr}."
             )
             raise InputError(msg)

@@ -63,7 +63,7 @@ def recommend(settings: pd.DataFrame, trained: pd.DataFrame) -> tuple[int, str]:
     """
     on_front = settings["on_front"].to_numpy()
     stable = on_front & (settings["excess"] > settings["activations_sd"].fillna(0)).to_numpy()
-    trusted = bool(stable.any())
+    trusted = bool(stable.any()) and bool(trained["r2_recurring"].notna().all())
     rows, score = np.flatnonzero(stable if trusted else on_front), "r2_recurring" if trusted else "r2"
     by_seed = trained[score].to_numpy().reshape(len(settings), -1)
     equal = _within_one_error(by_seed, rows)

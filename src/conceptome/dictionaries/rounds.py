@@ -43,11 +43,17 @@ class Rounds:
         self.source, self.learned, self.scaling = source, learned, scaling
         self.seed, self.device = seed, device
         self.n_cells = int(learned.sum())
-        self.per_pass = -(-source.n_bytes // ROUND_BYTES)
+        starts = np.arange(0, source.n_cells, source.block_rows)
+        self.blocks = np.flatnonzero(np.add.reduceat(learned, starts, dtype=int))
+        self.per_pass = min(len(self.blocks), -(-4 * self.n_cells * source.d_embed // ROUND_BYTES))
         self._reader = ThreadPoolExecutor(1)
         self._next: tuple[int, Future[Tensor]] | None = None
-        self.n_blocks = -(-source.n_cells // source.block_rows)
-        self._all = self._scaled(range(self.n_blocks)) if self.per_pass == 1 else None
+        self._all = self._scaled(self.blocks.tolist()).to(device) if self.per_pass == 1 else None
+
+    @property
+    def unit(self) -> str:
+        """What a round is called."""
+        return "pass" if self.per_pass == 1 else "round"
 
     def __enter__(self) -> Rounds:
         return self
@@ -69,7 +75,7 @@ class Rounds:
 
     def _read(self, number: int) -> Tensor:
         at_pass, part = divmod(number, self.per_pass)
-        blocks = np.random.default_rng([self.seed, at_pass]).permutation(self.n_blocks)
+        blocks = np.random.default_rng([self.seed, at_pass]).permutation(self.blocks)
         own = np.sort(np.array_split(blocks, self.per_pass)[part])
         cells = self._scaled(own.tolist())
         return cells[self._order(number, len(cells))]
@@ -78,7 +84,7 @@ class Rounds:
         at_pass, part = divmod(number, self.per_pass)
         return torch.from_numpy(np.random.default_rng([self.seed, at_pass, part]).permutation(n_cells))
 
-    def _scaled(self, blocks: range | list[int]) -> Tensor:
+    def _scaled(self, blocks: list[int]) -> Tensor:
         parts = []
         for block in blocks:
             rows = slice(block * self.source.block_rows, (block + 1) * self.source.block_rows)

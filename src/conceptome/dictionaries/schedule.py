@@ -27,7 +27,7 @@ class Schedule:
     def __init__(self, recipe: Recipe, *, n_cells: int, rounds_per_pass: int = 1) -> None:
         self.recipe = recipe
         self.patience = recipe.patience * rounds_per_pass
-        self.steps_per_epoch = -(-n_cells // recipe.batch_size)
+        self.steps_per_epoch = -(-n_cells // recipe.batch_size) + rounds_per_pass - 1  # or a few fewer
         self.lr = recipe.lr
         self.n_steps = self.n_stale = self.n_drops = 0
 

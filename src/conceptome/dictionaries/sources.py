@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from conceptome.core import Embeddings, InputError, Names
 from conceptome.dictionaries.checks import floating_type, require_finite
 
-BLOCK_ROWS = 256
+BLOCK_ROWS = 1024
 LARGEST_BLOCK = 8192
 
 
@@ -47,7 +47,7 @@ class Source:
     names: Names
     encoder_id: str
     block_rows: int
-    """Rows that are read at once."""
+    """Rows that are read at once, however the array is stored: the order of cells depends on them."""
 
     @classmethod
     def of(cls, embeddings: EmbeddingSource) -> Source:
@@ -84,11 +84,6 @@ class Source:
     def d_embed(self) -> int:
         """Number of columns."""
         return int(self.rows.shape[1])
-
-    @property
-    def n_bytes(self) -> int:
-        """Memory that all cells take as float32."""
-        return 4 * self.n_cells * self.d_embed
 
     def read(self, rows: slice) -> Float[np.ndarray, "rows d_embed"]:
         """Read consecutive rows, as float32 or float64."""
@@ -155,9 +150,7 @@ def _unnamed(rows: Rows) -> Source:
     if len(rows.shape) != 2:
         msg = f"An embedding is 2-d (cells x d_embed), found {len(rows.shape)} dimensions."
         raise InputError(msg)
-    chunk_rows = getattr(rows, "chunks", (BLOCK_ROWS,))[0]
-    names = pd.RangeIndex(rows.shape[0])
-    return Source(rows, names.astype(str), "", min(int(chunk_rows), LARGEST_BLOCK))
+    return Source(rows, pd.RangeIndex(rows.shape[0]).astype(str), "", BLOCK_ROWS)
 
 
 def _open(path: Path) -> Source:

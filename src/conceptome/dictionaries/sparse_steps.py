@@ -8,8 +8,9 @@ that their number changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +22,7 @@ from torch.nn.functional import linear
 
 from conceptome.dictionaries import kernels
 from conceptome.dictionaries.autoencoder import Autoencoder, strongest
-from conceptome.dictionaries.options import Recipe
+from conceptome.dictionaries.options import Recipe, require_k
 from conceptome.dictionaries.steps import Measured, auxiliary_loss
 
 BLOCK_CELLS = 256
@@ -45,7 +46,7 @@ class _Encoded:
     """Cells minus b_dec."""
     indices: np.ndarray
     values: np.ndarray
-    """Active concepts of each cell, in ascending order, and their activations."""
+    """Active concepts of each cell, the strongest first, and their activations."""
     residual: np.ndarray
     """Reconstruction minus cell."""
 
@@ -76,6 +77,7 @@ class SparseSteps:
     def __init__(
         self, model: Autoencoder, optimiser: torch.optim.Adam, recipe: Recipe, *, k: int, variance: float
     ) -> None:
+        require_k(k, recipe.n_concepts)
         self.model, self.optimiser, self.recipe, self.k = model, optimiser, recipe, k
         self.variance = variance
         for parameter in model.parameters():
@@ -182,16 +184,27 @@ class SparseSteps:
 
     def __enter__(self) -> SparseSteps:
         """Share large batches among as many threads as torch has; torch itself gets one."""
-        self.n_threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # also the default of the pool's threads
-        if self.n_threads > 1:
-            self.pool = ThreadPoolExecutor(self.n_threads)
+        n_threads = torch.get_num_threads()
+        self.stack = ExitStack()
+        self.stack.enter_context(one_thread())  # also the default of the pool's threads
+        if n_threads > 1:
+            self.pool = self.stack.enter_context(ThreadPoolExecutor(n_threads))
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.pool is not None:
-            self.pool.shutdown()
-        torch.set_num_threads(self.n_threads)
+        self.stack.close()
+        self.pool = None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Give torch one thread for a while: sums that threads share round by where their shares meet."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _select(shifted: Tensor, encoder: tuple[Tensor, Tensor], rows: slice, active: Active) -> None:

@@ -117,7 +117,8 @@ def train(
     family = asked.resolve(d_embed=source.d_embed, n_train=n_cells["learned"])
     journal = None
     if checkpoint is not None:
-        data = content_id({"groups": groups and list(groups), "values": survey.content})
+        names = source.names.astype(str).tolist()
+        data = content_id({"names": names, "groups": groups and list(groups), "values": survey.content})
         journal = _journal(checkpoint, {"seed": seed, "data": data, **_described(family)})
     with Rounds(source, learned, scaling, seed=seed, device=device) as rounds:
         maps, log = optimise(
