@@ -3,10 +3,11 @@
 Run ``python benchmarks/dictionary_fidelity.py FILE.npy ...`` where both peers are installed (see
 `dictionary_peers.py`) on embeddings such as `dictionary_embeddings.py` makes. All three get the same cells
 to learn from, the same number of concepts, k and cells seen in all, and three seeds; the held-out tenth is
-the one that our `train` draws. Ours runs with its defaults, told to stop at that number. A peer's learning
-rate and batch size are chosen by validation cells at seed 0, for every embedding and size: four rates at
-the smaller batch, then the larger batch at the best rate and the next higher. Beside them stands what needs
-no training: the k largest coordinates of a cell on the principal axes, which are two units each.
+the one that our `train` draws. Ours runs with its defaults, told to stop at that number, and a second time
+with concepts that start as principal axes. A peer's learning rate and batch size are chosen by validation
+cells at seed 0, for every embedding and size: four rates at the smaller batch, then the larger batch at the
+best rate and the next higher. Beside them stands what needs no training: the k largest coordinates of a
+cell on the principal axes, which are two units each.
 
 Every training is written down in `--runs` when it ends and is not repeated, unless the embedding, the
 peer's version or our code for dictionaries is another.
@@ -39,6 +40,7 @@ from dictionary_peers import Scaling, Setting, train_overcomplete, train_saelens
 RESULTS = Path(__file__).parents[1] / "docs" / "benchmarks" / "results.json"
 SIZES = {10: ((80, 5), (160, 8)), 512: ((512, 16), (1024, 32))}
 """Concepts and k by the width of the embedding."""
+OURS = {"conceptome": 0.0, "conceptome, axes=1": 1.0}
 PEERS = {"sae-lens": train_saelens, "overcomplete": train_overcomplete}
 LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 BATCH_SIZES = (256, 1024)
@@ -113,11 +115,11 @@ class Comparison:
     n_samples: int
     runs: Runs
 
-    def ours(self, seed: int) -> dict[str, Any]:
-        """Train ours by its defaults."""
+    def ours(self, *, axes: float, seed: int) -> dict[str, Any]:
+        """Train ours by its defaults, or with a share of the concepts started as principal axes."""
         cells = Cells.split(self.values, seed=seed)
-        options = TopK(self.n_concepts, k=self.k, max_epochs=cells.passes(self.n_samples))
-        key = {"library": "conceptome", "version": our_version(), "seed": seed, **self._key()}
+        options = TopK(self.n_concepts, k=self.k, max_epochs=cells.passes(self.n_samples), axes=axes)
+        key = {"library": "conceptome", "version": our_version(), "axes": axes, "seed": seed, **self._key()}
         return self._run(key, cells, lambda: train(self.values, options, seed=seed, progress=False))
 
     def peer(self, library: str, *, lr: float, batch_size: int, seed: int) -> dict[str, Any]:
@@ -209,7 +211,10 @@ def compare(comparison: Comparison, *, n_seeds: int) -> dict[str, Any]:
         "largest_coordinates": [
             largest_coordinates(comparison.values, comparison.k, seed=seed) for seed in range(n_seeds)
         ],
-        "conceptome": summary([comparison.ours(seed) for seed in range(n_seeds)]),
+        **{
+            name: summary([comparison.ours(axes=axes, seed=seed) for seed in range(n_seeds)])
+            for name, axes in OURS.items()
+        },
     }
     for library in PEERS:
         chosen = comparison.choose(library)
@@ -241,7 +246,7 @@ def main() -> None:
     results["dictionary_fidelity"] = {"n_samples": args.samples, "versions": versions, **table}
     RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
     for name, line in table.items():
-        for library in ("conceptome", *PEERS):
+        for library in (*OURS, *PEERS):
             found = line[library]
             print(
                 f"{name}: {library} R2 {found['r2_heldout_mean']:.4f} +- {found['r2_heldout_sd']:.4f}, "

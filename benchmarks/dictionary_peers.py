@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -109,9 +110,7 @@ def overcomplete_sae() -> ModuleType:
         package = ModuleType("overcomplete")
         package.__path__ = list(spec.submodule_search_locations or [])
         sys.modules["overcomplete"] = package
-    import overcomplete.sae
-
-    return overcomplete.sae
+    return import_module("overcomplete.sae")
 
 
 def reanimating(x: Tensor, x_hat: Tensor, pre_codes: Tensor, codes: Tensor, _: Tensor) -> Tensor:
