@@ -1,12 +1,11 @@
 """Time the training of TopK dictionaries against SAELens and Overcomplete, and measure their memory.
 
-Run ``OMP_NUM_THREADS=2 python benchmarks/dictionary_training.py`` where both peers are installed (see
-`dictionary_peers.py`). Every library has a process of its own and the same cells, batches, number of
-concepts and k; they take turns, and the ratios are those of medians. A peer's turn is so many steps of its
-own loop, fed with batches that are ready. Ours is what a longer call of `train` takes beyond a shorter one,
-validation after each pass included. "dense" is ours without its sparse steps. Memory is the highest that
-each process held, less what it held before the cells were there. All of it is before any concept counts as
-dead.
+Run ``python benchmarks/dictionary_training.py`` where both peers are installed (see `dictionary_peers.py`),
+on a machine that does nothing else. Every library has a process of its own and the same cells, batches,
+number of concepts, k and threads; they take turns, and the ratios are those of medians. A turn is so many
+passes of a library's own loop; the peers' is fed with batches that are ready, ours shuffles the cells
+itself. "dense" is ours without its sparse steps. No concept ever counts as dead. Memory is the highest that
+each process held, less what it held before the cells were there.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 os.environ["TQDM_DISABLE"] = "1"
 
 RESULTS = Path(__file__).parents[1] / "docs" / "benchmarks" / "results.json"
-SHARE_LEARNED = 0.81  # of the cells that `train` is given
 LEARNING_RATE = 1e-3
+NEVER = 10**9
 
 
 @dataclass(frozen=True)
@@ -48,30 +47,30 @@ class Work:
     n_batches: int
     """In a pass over the cells."""
     n_passes: int
-    """In a turn; one more than that and concepts could count as dead."""
+    """In a turn."""
+    n_threads: int
     batch_size: int = 1024
 
     @property
-    def n_learned(self) -> int:
+    def n_cells(self) -> int:
         """Cells in a pass."""
         return self.batch_size * self.n_batches
 
     def cells(self) -> np.ndarray:
-        """Draw cells, each a sum of k of n_concepts planted directions; a share of them is learned from."""
+        """Draw cells, each a sum of k of n_concepts planted directions."""
         rng = np.random.default_rng(0)
-        n_cells = round(self.n_learned / SHARE_LEARNED)
         atoms = rng.standard_normal((self.n_concepts, self.d_embed)) / self.d_embed**0.5
-        active = rng.integers(0, self.n_concepts, (n_cells, self.k))
+        active = rng.integers(0, self.n_concepts, (self.n_cells, self.k))
         strength = rng.gamma(2.0, size=active.shape)
-        cells = np.zeros((n_cells, self.d_embed))
+        cells = np.zeros((self.n_cells, self.d_embed))
         for place in range(self.k):
             cells += strength[:, place, None] * atoms[active[:, place]]
         return cells.astype(np.float32)
 
 
 WORKS = {
-    "d 512, 4,096 concepts, k 32": Work(512, 4096, 32, n_batches=4, n_passes=3),
-    "d 10, 160 concepts, k 8": Work(10, 160, 8, n_batches=64, n_passes=4),
+    "d 512, 4,096 concepts, k 32": Work(512, 4096, 32, n_batches=4, n_passes=3, n_threads=2),
+    "d 10, 160 concepts, k 8": Work(10, 160, 8, n_batches=64, n_passes=4, n_threads=1),
 }
 
 
@@ -82,7 +81,7 @@ class Batches:
         import torch
 
         scaled = (cells - cells.mean(axis=0)) / cells.std()
-        self.parts = torch.from_numpy(scaled[: work.n_learned].copy()).split(work.batch_size)
+        self.parts = torch.from_numpy(scaled).split(work.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
         while True:
@@ -101,11 +100,13 @@ def saelens(work: Work, cells: np.ndarray) -> Callable[[], float]:
     from sae_lens.training.sae_trainer import SAETrainer
 
     sae = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=work.d_embed, d_sae=work.n_concepts, k=work.k))
-    config = SAETrainerConfig(0, work.batch_size, lr=LEARNING_RATE, lr_end=LEARNING_RATE / 10)
+    config = SAETrainerConfig(
+        0, work.batch_size, lr=LEARNING_RATE, lr_end=LEARNING_RATE / 10, dead_feature_window=NEVER
+    )
     trainer = SAETrainer(cfg=config, sae=sae, data_provider=iter(Batches(work, cells)))
 
     def turn() -> float:
-        config.total_training_samples += work.n_passes * work.n_learned
+        config.total_training_samples += work.n_passes * work.n_cells
         start = time.perf_counter()
         trainer.fit()
         return time.perf_counter() - start
@@ -133,23 +134,40 @@ def overcomplete(work: Work, cells: np.ndarray) -> Callable[[], float]:
 
 def ours(work: Work, cells: np.ndarray, *, dense: bool = False) -> Callable[[], float]:
     """Return a turn of ours."""
-    from conceptome.dictionaries import TopK, train
+    import torch
+
+    from conceptome.dictionaries import TopK
+    from conceptome.dictionaries.optimisation import Training
+    from conceptome.dictionaries.rounds import Rounds
+    from conceptome.dictionaries.scaling import Scaling
+    from conceptome.dictionaries.sources import Source
 
     class DenseTopK(TopK):
-        """What adds to the loss is differentiated by torch, and with it the rest."""
+        """A family that adds to the loss is differentiated by torch."""
 
         def penalty(self, *_: object) -> float:
             return 0.0
 
-    def seconds(n_passes: int) -> float:
-        options = (DenseTopK if dense else TopK)(
-            work.n_concepts, k=work.k, max_epochs=n_passes, batch_size=work.batch_size, patience=10**6
-        )
+    source, learned = Source.of(cells), np.ones(len(cells), dtype=bool)
+    survey = source.survey(learned)
+    scaling = Scaling.of(survey.mean, survey.variance, n_cells=len(cells))
+    family = DenseTopK if dense else TopK
+    options = family(work.n_concepts, k=work.k, batch_size=work.batch_size, dead_after=NEVER)
+    training = Training(
+        Rounds(source, learned, scaling, seed=0, device="cpu"),
+        options.resolve(d_embed=work.d_embed, n_train=len(cells)),
+        torch.Generator().manual_seed(0),
+    )
+    if not dense:
+        training.steps.__enter__()  # its threads, for as long as the process lives
+
+    def turn() -> float:
         start = time.perf_counter()
-        train(cells, options, progress=False)
+        for _ in range(work.n_passes):
+            training.round()
         return time.perf_counter() - start
 
-    return lambda: seconds(1 + work.n_passes) - seconds(1)
+    return turn
 
 
 def ours_dense(work: Work, cells: np.ndarray) -> Callable[[], float]:
@@ -173,11 +191,11 @@ def highest_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def serve(connection: Connection, library: str, work: Work, n_threads: int) -> None:
+def serve(connection: Connection, library: str, work: Work) -> None:
     """Take a turn whenever asked to; at the end tell the memory."""
     import torch
 
-    torch.set_num_threads(n_threads)
+    torch.set_num_threads(work.n_threads)
     for module in IMPORTS:
         importlib.import_module(module)
     before = highest_mib()
@@ -187,14 +205,14 @@ def serve(connection: Connection, library: str, work: Work, n_threads: int) -> N
     connection.send(highest_mib() - before)
 
 
-def run(work: Work, *, n_turns: int, n_threads: int) -> dict[str, Any]:
+def run(work: Work, *, n_turns: int) -> dict[str, Any]:
     """Let all libraries take turns; the first warms up."""
     context = multiprocessing.get_context("spawn")
     seconds: dict[str, list[float]] = {library: [] for library in LIBRARIES}
     memory, ends = {}, {}
     for library in LIBRARIES:
         ends[library], theirs = context.Pipe()
-        context.Process(target=serve, args=(theirs, library, work, n_threads), daemon=True).start()
+        context.Process(target=serve, args=(theirs, library, work), daemon=True).start()
     for number in range(n_turns + 1):
         for library, end in ends.items():
             end.send("go")
@@ -204,7 +222,7 @@ def run(work: Work, *, n_turns: int, n_threads: int) -> dict[str, Any]:
     for library, end in ends.items():
         end.send("stop")
         memory[library] = end.recv()
-    n_cells = work.n_passes * work.n_learned
+    n_cells = work.n_passes * work.n_cells
     speed = {library: n_cells / median(times) for library, times in seconds.items()}
     return {
         **asdict(work),
@@ -218,16 +236,15 @@ def run(work: Work, *, n_turns: int, n_threads: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     table = {}
     for name, work in WORKS.items():
-        table[name] = run(work, n_turns=args.turns, n_threads=args.threads)
+        table[name] = run(work, n_turns=args.turns)
         print(name, json.dumps(table[name], indent=2), flush=True)
     packages = ("conceptome", "torch", "numpy", "sae-lens", "overcomplete")
     versions = {name: importlib.metadata.version(name) for name in packages}
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["dictionary_training"] = {"threads": args.threads, "versions": versions, **table}
+    results["dictionary_training"] = {"versions": versions, **table}
     RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
 
 
