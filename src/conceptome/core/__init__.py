@@ -15,8 +15,16 @@ from conceptome.core.errors import (
 from conceptome.core.hashing import content_id
 from conceptome.core.once import log_once
 from conceptome.core.options import require_at_least, require_choice, require_positive
-from conceptome.core.protocols import Decoder, Dictionary, Encoder
-from conceptome.core.records import Activations, Edits, Effects, Embeddings, Pairs
+from conceptome.core.protocols import Decoder, Dictionary, Encoder, OneHiddenLayer, ThresholdedConcepts
+from conceptome.core.records import (
+    Activations,
+    ConceptRule,
+    Edits,
+    Effects,
+    Embeddings,
+    HiddenLayer,
+    Pairs,
+)
 from conceptome.core.results import (
     ENRICHMENT_COLUMNS,
     Attributions,
@@ -35,6 +43,7 @@ __all__ = [
     "Attributions",
     "BundleError",
     "CheckpointError",
+    "ConceptRule",
     "ConceptomeError",
     "Csr",
     "Decoder",
@@ -48,12 +57,15 @@ __all__ = [
     "Encoder",
     "Enrichment",
     "Evaluation",
+    "HiddenLayer",
     "InputError",
     "MissingExtraError",
     "Names",
     "NotEditableError",
+    "OneHiddenLayer",
     "Pairs",
     "Ranking",
+    "ThresholdedConcepts",
     "content_id",
     "log_once",
     "map_blocks",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, overload, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
-from conceptome.core.records import Activations, Edits, Embeddings
+from conceptome.core.records import Activations, ConceptRule, Edits, Embeddings, HiddenLayer
 from conceptome.core.types import Csr, Names
 
 if TYPE_CHECKING:
@@ -73,6 +73,24 @@ class Encoder(Protocol):
 
     def save(self, path: Path | str) -> None:
         """Write ``config.json`` and ``weights.safetensors`` into a folder."""
+        ...
+
+
+@runtime_checkable
+class OneHiddenLayer(Protocol):
+    """An encoder that may have a single hidden layer; edits are then measured without leaving that layer."""
+
+    def hidden_layer(self, cells: AnnData) -> HiddenLayer | None:
+        """Return the layer for these cells, or None where the encoder is deeper or normalises in between."""
+        ...
+
+
+@runtime_checkable
+class ThresholdedConcepts(Protocol):
+    """A dictionary with affine pre-activations whose activations are decided by thresholds and ranks."""
+
+    def concept_rule(self, concept: int) -> ConceptRule | None:
+        """Say how a concept's activation follows from the pre-activations; None where it is not so simple."""
         ...
 
 

@@ -124,6 +124,40 @@ class Edits:
 
 
 @dataclass(frozen=True, eq=False)
+class HiddenLayer:
+    """An encoder with one hidden layer, as far as edits move it, for some cells.
+
+    ``z = relu(first) @ readout + constant``, and an edit of gene g adds
+    ``(f(new value) - f(old value)) * by_gene[column[g]]`` to the cell's row of `first`, with f the log1p or
+    the identity.
+    """
+
+    first: Float[np.ndarray, "cells hidden"]
+    """Input of the ReLU, float64."""
+    by_gene: Float[np.ndarray, "model_genes hidden"]
+    column: Int[np.ndarray, " genes"]
+    """Row of `by_gene` for each column of the AnnData; -1 where the encoder does not read it."""
+    readout: Float[np.ndarray, "hidden d_embed"]
+    constant: Float[np.ndarray, " d_embed"]
+    log1p: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ConceptRule:
+    """How a concept's activation follows from affine pre-activations ``p = z @ weights.T + biases``.
+
+    The activation is the concept's own pre-activation where that exceeds `threshold` and, with a `k`, fewer
+    than k other concepts are stronger (of equal ones those of lower index); elsewhere it is 0.
+    """
+
+    weights: Float[np.ndarray, "concepts d_embed"]
+    """Of an embedding in original units, float64."""
+    biases: Float[np.ndarray, " concepts"]
+    threshold: float
+    k: int | None
+
+
+@dataclass(frozen=True, eq=False)
 class Pairs:
     """Factual cells and their counterfactuals, one entry per pair, ordered by concept then pair."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -22,6 +23,7 @@ from conceptome.core import (
     BLOCK_ROWS,
     Activations,
     CheckpointError,
+    ConceptRule,
     Csr,
     DictionaryMismatchError,
     Embeddings,
@@ -169,6 +171,32 @@ class AffineDictionary:
         """Compute the activation of a single concept; equals ``activate(pre)[:, concept]``."""
         activation: np.ndarray = np.maximum(pre[:, concept], 0)
         return activation
+
+    def concept_rule(self, concept: int) -> ConceptRule | None:
+        """Say how a concept's activation follows from the pre-activations; None where it is not so simple.
+
+        Parameters
+        ----------
+        concept
+            Index of the concept.
+
+        Returns
+        -------
+        The rule, in float64 and for embeddings in original units.
+        """
+        selection = self._selection(concept)
+        return selection and ConceptRule(*self._affine_map, *selection)
+
+    def _selection(self, concept: int) -> tuple[float, int | None] | None:  # noqa: ARG002
+        """Return threshold and k of a concept."""
+        return 0.0, None
+
+    @cached_property
+    def _affine_map(self) -> tuple[Float[np.ndarray, "concepts d_embed"], Float[np.ndarray, " concepts"]]:
+        """Slope and bias of the pre-activations for embeddings in original units, float64."""
+        weights = self.weights.astype(np.dtype(np.float64))
+        slope = weights.w_enc * self.scale
+        return slope, weights.b_enc - slope @ weights.mean - weights.w_enc @ weights.b_dec
 
     @overload
     def encode(self, embeddings: Embeddings) -> Activations: ...

@@ -68,6 +68,9 @@ class BatchTopKDictionary(AffineDictionary):
         """Compute the activation of a single concept; equals ``activate(pre)[:, concept]``."""
         return keep_above(pre[:, concept], self.threshold)
 
+    def _selection(self, concept: int) -> tuple[float, int | None] | None:  # noqa: ARG002
+        return self.threshold, None
+
 
 @dataclass(frozen=True)
 class BatchTopK(TrainingOptions[BatchTopKDictionary]):

@@ -114,6 +114,9 @@ class KMeansDictionary(AffineDictionary):
         activation: np.ndarray = np.where(np.argmax(pre, axis=1) == concept, length, pre.dtype.type(0))
         return activation
 
+    def _selection(self, concept: int) -> tuple[float, int | None] | None:  # noqa: ARG002
+        return None
+
     @property
     def _lengths(self) -> Float[np.ndarray, " concepts"]:
         lengths: np.ndarray = np.linalg.norm(self.weights.w_enc, axis=1)

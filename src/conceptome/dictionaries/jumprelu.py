@@ -75,6 +75,9 @@ class JumpReluDictionary(AffineDictionary):
         """Compute the activation of a single concept; equals ``activate(pre)[:, concept]``."""
         return keep_above(pre[:, concept], float(self.threshold.astype(pre.dtype)[concept]))
 
+    def _selection(self, concept: int) -> tuple[float, int | None] | None:
+        return float(self.threshold[concept]), None
+
 
 @dataclass(frozen=True)
 class JumpReLU(TrainingOptions[JumpReluDictionary]):
@@ -92,7 +95,7 @@ class JumpReLU(TrainingOptions[JumpReluDictionary]):
     """Width of the kernel, in the units of pre-activations. None = a twentieth of sqrt(d_embed)."""
 
     shared_epochs: int | None = None
-    """First epochs, in which all concepts share the threshold that lets k per cell through. With thresholds
+    """First epochs (beyond 256 MiB: rounds), in which all concepts share the threshold that lets k per cell through. With thresholds
     of their own from the start, many concepts keep to single cells. None = a tenth of `max_epochs`, between
     2 and 30."""
 

@@ -90,6 +90,9 @@ class MatryoshkaDictionary(AffineDictionary):
             return keep_strongest_one(pre, concept, k=self.k)
         return keep_above(pre[:, concept], resolved(self.threshold))
 
+    def _selection(self, concept: int) -> tuple[float, int | None] | None:  # noqa: ARG002
+        return (0.0, self.k) if self.k else (resolved(self.threshold), None)
+
 
 @dataclass(frozen=True)
 class Matryoshka(TrainingOptions[MatryoshkaDictionary]):

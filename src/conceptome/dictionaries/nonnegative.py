@@ -100,6 +100,9 @@ class NmfDictionary(AffineDictionary):
         activation: np.ndarray = self.activate(pre)[:, concept]
         return activation
 
+    def _selection(self, concept: int) -> tuple[float, int | None] | None:  # noqa: ARG002
+        return None
+
 
 def nonnegative_solution(
     gram: Float[np.ndarray, "concepts concepts"], projections: Float[np.ndarray, "rows concepts"]

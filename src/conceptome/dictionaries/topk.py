@@ -92,6 +92,9 @@ class TopKDictionary(AffineDictionary):
         """
         return keep_strongest_one(pre, concept, k=self.k)
 
+    def _selection(self, concept: int) -> tuple[float, int | None] | None:  # noqa: ARG002
+        return 0.0, self.k
+
 
 @dataclass(frozen=True)
 class TopK(TrainingOptions[TopKDictionary]):

@@ -103,12 +103,32 @@ def to_model_genes(values: Csr, columns: Int[np.ndarray, " model_genes"]) -> Csr
     -------
     Canonical CSR ``(n_cells, n_model_genes)``.
     """
-    gene = _model_gene(columns, values.shape[1])[values.indices]
+    gene = gene_of_column(columns, values.shape[1])[values.indices]
     kept = gene >= 0
     indptr = np.concatenate([[0], np.cumsum(kept)])[values.indptr]
     arranged = sp.csr_array((values.data[kept], gene[kept], indptr), shape=(values.shape[0], len(columns)))
     arranged.sort_indices()
     return arranged
+
+
+def gene_of_column(columns: Int[np.ndarray, " model_genes"], n_genes: int) -> Int[np.ndarray, " genes"]:
+    """Find the gene of the model that each column of the data is.
+
+    Parameters
+    ----------
+    columns
+        Column of each gene of the model, -1 where the data lack it.
+    n_genes
+        Number of columns of the data.
+
+    Returns
+    -------
+    Gene of the model, -1 where it does not know the column.
+    """
+    model_gene = np.full(n_genes, -1, dtype=np.int64)
+    present = np.flatnonzero(columns >= 0)
+    model_gene[columns[present]] = present
+    return model_gene
 
 
 def map_cells(
@@ -168,7 +188,7 @@ def edits_by_cell(
         If an edit names a cell or a gene that is not there, one gene twice, or a value that is not finite.
     """
     _require_valid(edits, values.shape[0], n_genes)
-    model_gene = _model_gene(columns, n_genes)
+    model_gene = gene_of_column(columns, n_genes)
     order = np.argsort(edits.cells, kind="stable")
     for batch in row_batches(len(order), batch_size):
         yield _gather(values, edits, order[batch], model_gene)
@@ -258,14 +278,6 @@ def _look_up(
     wanted = rows * n_columns + columns
     place = np.minimum(np.searchsorted(stored, wanted), stored.size - 1)
     return np.where(stored[place] == wanted, values.data[place], 0.0)
-
-
-def _model_gene(columns: Int[np.ndarray, " model_genes"], n_genes: int) -> Int[np.ndarray, " genes"]:
-    """Invert `columns`: the gene of the model that each column of the data is, or -1."""
-    model_gene = np.full(n_genes, -1, dtype=np.int64)
-    present = np.flatnonzero(columns >= 0)
-    model_gene[columns[present]] = present
-    return model_gene
 
 
 def _require_valid(edits: Edits, n_cells: int, n_genes: int) -> None:

@@ -10,9 +10,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from conceptome.core import Csr, Edits, Embeddings, content_id
+from conceptome.core import Csr, Edits, Embeddings, HiddenLayer, content_id
 from conceptome.data import align, raw_counts
-from conceptome.encoders.cells import edits_by_cell, map_cells, require_counts, to_model_genes
+from conceptome.encoders.cells import (
+    edits_by_cell,
+    gene_of_column,
+    map_cells,
+    require_counts,
+    to_model_genes,
+)
 from conceptome.encoders.scvi_architecture import ScviArchitecture
 from conceptome.encoders.scvi_checkpoint import read_scvi_tools
 from conceptome.encoders.scvi_decoder import ScviDecoder, has_decoder
@@ -242,6 +248,25 @@ class ScviEncoder:
             first += posterior.first(part.values, codes[part.cells])[part.cell]
             result[part.positions] = posterior.mean(first, codes[part.cells][part.cell])
         return result
+
+    def hidden_layer(self, cells: AnnData) -> HiddenLayer | None:
+        """Return the hidden layer of these cells; None for several layers or with layer norm.
+
+        Parameters
+        ----------
+        cells
+            Cells with raw counts.
+
+        Returns
+        -------
+        The layer, with batch norm folded in and the cells' batch and covariates in `first`.
+        """
+        if not self._posterior.is_shallow:
+            return None
+        columns = align(self.genes, cells).columns
+        counts = to_model_genes(self.expression(cells), columns)
+        first = self._posterior.first(counts, self.architecture.codes(cells.obs))
+        return self._posterior.hidden_layer(first, gene_of_column(columns, cells.n_vars))
 
     def _infer(
         self, adata: AnnData, head: Callable[[np.ndarray, np.ndarray], np.ndarray], *, batch_size: int

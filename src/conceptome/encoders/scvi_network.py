@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from conceptome.core import Csr, map_blocks
+from conceptome.core import Csr, HiddenLayer, map_blocks
 from conceptome.encoders.scvi_architecture import ScviArchitecture
 
 BATCH_NORM_EPS = 1e-3
@@ -97,6 +97,11 @@ class Stack:
     def by_input(self) -> Float[np.ndarray, "inputs hidden"]:
         """First-layer weights: what a change of one input adds to the first pre-activation."""
         return self._layers[0].weight
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether there is one layer, and ReLU is all that follows it."""
+        return len(self._layers) == 1 and not self._layer_norm
 
     def first(
         self, inputs: Csr | Float[np.ndarray, "rows inputs"], codes: Float[np.ndarray, "rows codes"]
@@ -199,6 +204,17 @@ class Posterior:
     ) -> Float[np.ndarray, "rows latent"]:
         """Compute the posterior mean from the first pre-activation."""
         return self._stack.rest(first, codes, self._mean)
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether a single hidden layer without layer norm lies between the genes and the mean."""
+        return self._stack.is_shallow
+
+    def hidden_layer(
+        self, first: Float[np.ndarray, "cells hidden"], column: Int[np.ndarray, " genes"]
+    ) -> HiddenLayer:
+        """Describe the way from the first pre-activation to the mean, where `is_shallow`."""
+        return HiddenLayer(first, self.by_gene, column, self._mean.weight, self._mean.bias, self._log)
 
     def variance(
         self, first: Float[np.ndarray, "rows hidden"], codes: Float[np.ndarray, "rows codes"]
