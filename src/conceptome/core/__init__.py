@@ -15,7 +15,14 @@ from conceptome.core.errors import (
 from conceptome.core.hashing import content_id
 from conceptome.core.once import log_once
 from conceptome.core.options import require_at_least, require_choice, require_positive
-from conceptome.core.protocols import Decoder, Dictionary, Encoder, OneHiddenLayer, ThresholdedConcepts
+from conceptome.core.protocols import (
+    Decoder,
+    Dictionary,
+    Differentiable,
+    Encoder,
+    OneHiddenLayer,
+    ThresholdedConcepts,
+)
 from conceptome.core.records import (
     Activations,
     ConceptRule,
@@ -49,6 +56,7 @@ __all__ = [
     "Decoder",
     "Dictionary",
     "DictionaryMismatchError",
+    "Differentiable",
     "DifferentialExpression",
     "DownloadError",
     "Edits",

@@ -6,11 +6,12 @@ through the entry-point groups ``conceptome.encoders`` and ``conceptome.dictiona
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, overload, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from conceptome.core.records import Activations, ConceptRule, Edits, Embeddings, HiddenLayer
 from conceptome.core.types import Csr, Names
@@ -82,6 +83,33 @@ class OneHiddenLayer(Protocol):
 
     def hidden_layer(self, cells: AnnData) -> HiddenLayer | None:
         """Return the layer for these cells, or None where the encoder is deeper or normalises in between."""
+        ...
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """An encoder that has gradients: how its embedding moves with what it reads of a cell."""
+
+    def along(
+        self,
+        cells: AnnData,
+        *,
+        start: Int[np.ndarray, " rows"],
+        end: Int[np.ndarray, " rows"],
+        fractions: Sequence[float],
+        cotangent: Float[np.ndarray, " d_embed"],
+        device: str = "cpu",
+    ) -> Iterator[tuple[Float[np.ndarray, "rows d_embed"], Float[np.ndarray, "rows genes"]]]:
+        """Walk straight from cells to others, in what the network reads.
+
+        `start` and `end` are row positions in `cells`. Where an input is interpolated (counts, their
+        logarithms, bins) is the encoder's to say; all else, such as a batch, is that of `end`.
+
+        Yields, for each fraction of the way (0 = start, 1 = end), the embedding z there, and for every column
+        of `cells` the derivative of ``cotangent @ z`` by the gene's input, times (its input at the end - at
+        the start), both float64. The mean of the latter over the way from 0 to 1 sums to
+        ``cotangent @ (z(end) - z(start))``. A gene that is not read, or read alike in both cells, has 0.
+        """
         ...
 
 

@@ -195,6 +195,13 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.concept)
 
+    def take(self, rows: Bool[np.ndarray, " pairs"] | Int[np.ndarray, " some"]) -> Pairs:
+        """Take some of the pairs, with neither null pairs nor notes on concepts."""
+        columns = ("concept", "pair", "factual", "counterfactual", "activation", "distance")
+        others = ("distance_percentile", "library_ratio", "matched")
+        taken = {name: getattr(self, name)[rows] for name in (*columns, *others)}
+        return Pairs(**taken, cell_ids=self.cell_ids, dictionary_id=self.dictionary_id)
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per pair, with cell ids in place of positions."""
         return pd.DataFrame(
