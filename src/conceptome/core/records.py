@@ -106,6 +106,22 @@ class Edits:
     def __len__(self) -> int:
         return len(self.cells)
 
+    def take(self, positions: Int[np.ndarray, " some"]) -> Edits:
+        """Take some of the edits, in the order given."""
+        lengths = np.diff(self.indptr)[positions]
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        changes = np.arange(indptr[-1]) + np.repeat(self.indptr[positions] - indptr[:-1], lengths)
+        return Edits(self.cells[positions], indptr, self.genes[changes], self.values[changes])
+
+    def followed_by(self, other: Edits) -> Edits:
+        """Append further edits."""
+        return Edits(
+            np.concatenate([self.cells, other.cells]),
+            np.concatenate([self.indptr, self.indptr[-1] + other.indptr[1:]]),
+            np.concatenate([self.genes, other.genes]),
+            np.concatenate([self.values, other.values]),
+        )
+
     @classmethod
     def single(
         cls,

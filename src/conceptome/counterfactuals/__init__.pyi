@@ -1,4 +1,10 @@
 from .editing import mask_edits, substitution_edits
 from .matching import match
+from .splitting import hold_out
 
-__all__ = ["mask_edits", "match", "substitution_edits"]
+__all__ = [
+    "hold_out",
+    "mask_edits",
+    "match",
+    "substitution_edits",
+]

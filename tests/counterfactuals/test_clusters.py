@@ -1,6 +1,6 @@
 import numpy as np
 
-from conceptome.attribution.clusters import cluster_labels
+from conceptome.counterfactuals.clusters import cluster_labels
 
 
 def test_pairs_that_share_a_cell_in_one_role_agree():
