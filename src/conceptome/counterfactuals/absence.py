@@ -29,21 +29,21 @@ def barred_cells(
 
     Returns
     -------
-    True where a cell may not serve.
+    True where a cell may not serve; the cells of one concept stand together in memory.
 
     Raises
     ------
     DictionaryMismatchError
         If the activations are of another dictionary.
     """
-    barred = np.asarray((activations.values > 0).toarray(), dtype=bool)
-    if dictionary is None:
-        return barred
-    if dictionary.dictionary_id != activations.dictionary_id:
+    if dictionary is not None and dictionary.dictionary_id != activations.dictionary_id:
         found = f"the activations belong to dictionary {activations.dictionary_id}"
         msg = f"{found}, not to {dictionary.dictionary_id}. Pass the dictionary that encoded them."
         raise DictionaryMismatchError(msg)
+    barred = np.empty(activations.values.shape[::-1], dtype=bool).T
     for start in range(0, len(values), CELL_BLOCK):
         rows = slice(start, start + CELL_BLOCK)
-        barred[rows] |= map_blocks(dictionary.preactivations, values[rows]) > 0
+        barred[rows] = activations.values[rows].toarray() > 0
+        if dictionary is not None:
+            barred[rows] |= map_blocks(dictionary.preactivations, values[rows]) > 0
     return barred

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial.distance import cdist
 
 from conceptome.counterfactuals.search import CellPool
 
@@ -64,7 +63,7 @@ def _mismatch(
     counterfactual: Int[np.ndarray, " pairs"],
 ) -> Float[np.ndarray, "pairs candidates"]:
     """Measure how badly each candidate imitates each real pair; infinite where it may not be used."""
-    distances = cdist(pool.values[factual], pool.values[candidates])
+    distances = _distances(pool.values[factual], pool.values[candidates])
     target = pool.distance(factual, counterfactual)[:, None]
     mismatch = (_log(distances) - _log(target)) ** 2
     if not np.isnan(pool.log_library).any():
@@ -74,6 +73,16 @@ def _mismatch(
     mismatch[pool.stratum[candidates][None, :] != pool.stratum[factual][:, None]] = np.inf
     np.fill_diagonal(mismatch, np.inf)  # the candidates begin with the factuals themselves
     return np.asarray(mismatch)
+
+
+def _distances(
+    one: Float[np.ndarray, "pairs d_embed"], other: Float[np.ndarray, "candidates d_embed"]
+) -> Float[np.ndarray, "pairs candidates"]:
+    """Measure distances through one product in float64: several times as fast as from differences at d 512."""
+    centre = one.mean(axis=0, dtype=np.float64)
+    one, other = one - centre, other - centre
+    squares = np.einsum("pd,pd->p", one, one)[:, None] + np.einsum("cd,cd->c", other, other)
+    return np.asarray(np.sqrt(np.maximum(squares - 2 * one @ other.T, 0)))
 
 
 def _log(distance: Float[np.ndarray, "pairs others"]) -> Float[np.ndarray, "pairs others"]:

@@ -2,19 +2,30 @@
 
 The distances of a block of queries to a block of cells are one matrix product in float32. It only proposes a
 shortlist; the shortlist is measured again in float64, and a rounding bound proves that no other cell can be
-nearer. A query without that proof is searched again in float64.
+nearer. A query without that proof is searched again in float64. All cells are read once, a block at a time,
+for the queries of all concepts; the queries are shared among threads.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from conceptome.counterfactuals.shortlist import Asked, Block, Rules, Shortlists, keep_lowest
+
+logger = logging.getLogger(__name__)
 
 CELL_BLOCK = 4096
 QUERY_BLOCK = 1024
+MEASURED_CELLS = 8192  # cells measured again at a time
 CENTRE_CELLS = 10_000
 SPARE = 8  # shortlisted cells beyond the neighbours asked for
 
@@ -81,9 +92,7 @@ def nearest_admissible(
     for stratum in np.unique(pool.stratum[cells]):
         members = np.flatnonzero(pool.stratum == stratum)
         inside = np.flatnonzero(pool.stratum[cells] == stratum)
-        for start in range(0, len(inside), QUERY_BLOCK):
-            part = inside[start : start + QUERY_BLOCK]
-            neighbours[part] = _nearest(pool, members, queries.take(part))
+        neighbours[inside] = _nearest(pool, members, queries.take(inside))
     return neighbours
 
 
@@ -93,6 +102,7 @@ def _nearest(
     nearest, proven = _search(pool, members, queries, np.float32)
     unproven = np.flatnonzero(~proven)
     if len(unproven):
+        logger.debug("%d of %d queries are searched again in float64", len(unproven), len(proven))
         nearest[unproven], _ = _search(pool, members, queries.take(unproven), np.float64)
     return nearest
 
@@ -103,20 +113,17 @@ def _search(
     """Return the nearest cells and whether rounding in `dtype` cannot have hidden a nearer one."""
     sample = members[:: max(1, len(members) // CENTRE_CELLS)]
     centre = pool.values[sample].mean(axis=0, dtype=np.float64)  # small norms lose fewer digits
-    centred = (pool.values[queries.cells] - centre).astype(dtype)
+    centred = _centred(pool.values[queries.cells], centre, np.dtype(dtype))
     shortlist, last_score = _shortlist(pool, members, queries, centre, centred)
-
-    distance = np.where(shortlist < 0, np.inf, pool.distance(queries.cells[:, None], shortlist))
-    order = np.lexsort((shortlist, distance), axis=1)[:, : queries.n_neighbours]
-    worst = np.take_along_axis(distance, order, axis=1)[:, -1]
+    nearest, worst = _measure(pool, queries, shortlist)
 
     # A hidden cell y nearer than `worst` has |y| <= |q| + worst: this bounds the rounding of its score.
-    norm = np.linalg.norm(centred.astype(np.float64), axis=1)
+    norm = np.sqrt(np.einsum("qd,qd->q", centred, centred, dtype=np.float64))
     all_listed = np.isinf(last_score)
     reach = np.where(all_listed, 0, worst)
     rounding = (len(centre) + 8) * np.finfo(dtype).eps * (2 * norm + reach) ** 2
     proven = all_listed | (last_score + norm**2 - rounding > reach**2)
-    return np.take_along_axis(shortlist, order, axis=1), proven
+    return nearest, proven
 
 
 def _shortlist(
@@ -127,51 +134,54 @@ def _shortlist(
     centred: Float[np.ndarray, "queries d_embed"],
 ) -> tuple[Int[np.ndarray, "queries size"], Float[np.ndarray, " queries"]]:
     """Keep the cells of lowest score = squared distance - |query|^2, and the largest score kept."""
-    size = queries.n_neighbours + SPARE
-    best = np.full((len(centred), size), np.inf, dtype=centred.dtype)
-    best_cells = np.full((len(centred), size), -1, dtype=np.int64)
-    left = np.column_stack([-2 * centred, np.ones(len(centred), dtype=centred.dtype)])
-    for start in range(0, len(members), CELL_BLOCK):
-        block = members[start : start + CELL_BLOCK]
-        right = (pool.values[block] - centre).astype(centred.dtype)
-        score = left @ np.column_stack([right, np.einsum("bd,bd->b", right, right)]).T
-        _forbid(score, pool, block, queries)
-        _keep_best(best, best_cells, score, block)
-    return best_cells, best.max(axis=1)
+    shape = (len(centred), queries.n_neighbours + SPARE)
+    scores, listed = np.full(shape, np.inf, centred.dtype), np.full(shape, -1, dtype=np.int64)
+    rules = Rules(pool.barred, pool.log_library, np.inf if pool.caliper is None else pool.caliper)
+    parts = [slice(start, start + QUERY_BLOCK) for start in range(0, len(centred), QUERY_BLOCK)]
+    doubled = -2 * centred
+
+    def enter(part: slice) -> None:
+        asked = Asked(queries.cells[part], queries.concepts[part])
+        keep_lowest(doubled[part] @ right.T, block, asked, rules, Shortlists(scores[part], listed[part]))
+
+    with _threads() as threads:
+        for start in range(0, len(members), CELL_BLOCK):
+            cells = members[start : start + CELL_BLOCK]
+            right = _centred(pool.values[cells], centre, centred.dtype)
+            block = Block(cells, np.einsum("bd,bd->b", right, right))
+            list(threads.map(enter, parts))
+    return listed, scores[:, 0]
 
 
-def _forbid(
-    score: Float[np.ndarray, "queries block"],
-    pool: CellPool,
-    block: Int[np.ndarray, " block"],
-    queries: _Queries,
-) -> None:
-    """Set the score of inadmissible cells to infinity, in place."""
-    concepts, starts = np.unique(queries.concepts, return_index=True)
-    for concept, start, stop in zip(concepts, starts, [*starts[1:], len(score)], strict=True):
-        score[start:stop, pool.barred[block, concept]] = np.inf
-    if pool.caliper is not None:
-        gap = pool.log_library[queries.cells][:, None] - pool.log_library[block][None, :]
-        score[np.abs(gap) > pool.caliper] = np.inf
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """Start as many threads as the matrix products have; each product then has one."""
+    products = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    n_threads = max((library["num_threads"] for library in products), default=1)
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as threads:
+        yield threads
 
 
-def _keep_best(
-    best: Float[np.ndarray, "queries size"],
-    best_cells: Int[np.ndarray, "queries size"],
-    score: Float[np.ndarray, "queries block"],
-    block: Int[np.ndarray, " block"],
-) -> None:
-    """Merge a block's lowest scores into the running best, in place; most rows soon have nothing to merge."""
-    improves = np.flatnonzero(score.min(axis=1) < best.max(axis=1))
-    size = best.shape[1]
-    found = score[improves]
-    if found.shape[1] > size:
-        nearest = np.argpartition(found, size - 1, axis=1)[:, :size]
-    else:
-        nearest = np.broadcast_to(np.arange(found.shape[1]), found.shape)
-    scores = np.concatenate([best[improves], np.take_along_axis(found, nearest, axis=1)], axis=1)
-    cells = np.concatenate([best_cells[improves], block[nearest]], axis=1)
-    cells[np.isinf(scores)] = -1
-    kept = np.argpartition(scores, size - 1, axis=1)[:, :size]
-    best[improves] = np.take_along_axis(scores, kept, axis=1)
-    best_cells[improves] = np.take_along_axis(cells, kept, axis=1)
+def _centred(
+    values: Float[np.ndarray, "cells d_embed"], centre: Float[np.ndarray, " d_embed"], dtype: np.dtype[Any]
+) -> Float[np.ndarray, "cells d_embed"]:
+    """Subtract the centre with the digits of the values, and round then."""
+    own = np.result_type(values, dtype)
+    return np.asarray(values.astype(own, copy=False) - centre.astype(own), dtype=dtype)
+
+
+def _measure(
+    pool: CellPool, queries: _Queries, shortlist: Int[np.ndarray, "queries size"]
+) -> tuple[Int[np.ndarray, "queries n_neighbours"], Float[np.ndarray, " queries"]]:
+    """Return the nearest of the shortlisted cells by their distance in float64, and the farthest of these."""
+    nearest = np.empty((len(shortlist), queries.n_neighbours), dtype=np.int64)
+    worst = np.empty(len(shortlist))
+    step = max(1, MEASURED_CELLS // shortlist.shape[1])
+    for start in range(0, len(shortlist), step):
+        rows = slice(start, start + step)
+        cells = shortlist[rows]
+        distance = np.where(cells < 0, np.inf, pool.distance(queries.cells[rows, None], cells))
+        order = np.lexsort((cells, distance), axis=1)[:, : queries.n_neighbours]
+        nearest[rows] = np.take_along_axis(cells, order, axis=1)
+        worst[rows] = np.take_along_axis(distance, order[:, -1:], axis=1)[:, 0]
+    return nearest, worst
