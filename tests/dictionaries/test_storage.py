@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from conceptome.core import CheckpointError
 from conceptome.dictionaries import NeuronDictionary, PcaDictionary, TopKDictionary, Weights, load
+from conceptome.dictionaries.storage import moved_into
 
 
 def make(seed=0, dtype=np.float32):
@@ -110,3 +112,26 @@ def test_refuses_a_kind_that_is_not_installed(tmp_path):
         load(tmp_path)
     with pytest.raises(CheckpointError, match="holds a 'foreign' dictionary with the weights"):
         TopKDictionary.load(tmp_path)
+
+
+def test_files_are_moved_when_all_are_whole_and_the_last_one_tells(tmp_path, monkeypatch):
+    folder, moved, replace = tmp_path / "new", [], Path.replace
+    monkeypatch.setattr(Path, "replace", lambda file, to: moved.append(file.name) or replace(file, to))
+
+    def write(*names, error=False):
+        with moved_into(folder, last="b") as scratch:
+            assert list(scratch.iterdir()) == []
+            for name in names:
+                (scratch / name).write_text(name)
+            if error:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write("a", "b", error=True)
+    assert not moved
+    write("c", "b", "a")
+    assert sorted(item.name for item in folder.iterdir()) == ["a", "b", "c"]
+    assert moved[-1] == "b"
+    (folder / "notes").write_text("kept")
+    write("a")
+    assert (folder / "notes").read_text() == "kept"

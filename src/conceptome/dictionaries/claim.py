@@ -1,52 +1,77 @@
-"""A folder that belongs to one task: what it was begun with is written into it, anything else is refused."""
+"""A folder of one task and one process: another task is refused, and another process meanwhile."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from conceptome.core import CheckpointError, content_id
 from conceptome.dictionaries.sources import EmbeddingSource, Source
 
 TASK = "task.json"
+LOCK = ".lock"
 
 
-def claim(folder: Path | str, task: Mapping[str, Any]) -> Path:
-    """Take a new or empty folder for a task, or come back to the folder of the same task.
+@contextmanager
+def held(folder: Path | str) -> Iterator[Path]:
+    """Keep a new or empty folder, or one that has a task, from other processes; may be nested.
 
     Parameters
     ----------
     folder
-        Made if need be.
-    task
-        What decides the results in the folder, JSON-serialisable.
+        Made if need be. Files whose name starts with a dot do not count.
 
-    Returns
-    -------
+    Yields
+    ------
     The folder.
 
     Raises
     ------
     CheckpointError
-        If it holds something else, or results of another task; the message names the differences.
+        If it holds something else, or another process holds it.
     """
     path = Path(folder)
-    task = json.loads(json.dumps(task))
-    if (path / TASK).is_file():
-        _require_same(path, task)
-        return path
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        what = f"holds other files and no {TASK}" if path.is_dir() else "is a file"
-        msg = f"{path} {what}, expected a new or empty folder. Name another folder."
-        raise CheckpointError(msg)
+    _require_free(path)
     path.mkdir(parents=True, exist_ok=True)
-    write_at_once(path / TASK, json.dumps(task, indent=1) + "\n")
-    return path
+    lock = FileLock(path / LOCK, timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout:
+        msg = f"{path} is in use by another conceptome process. Wait for it, or name another folder."
+        raise CheckpointError(msg) from None
+    try:
+        yield path
+    finally:
+        lock.release()
+
+
+def claim(folder: Path, task: Mapping[str, Any]) -> None:
+    """Write into a folder which task it is for, or find that it is for this one.
+
+    Parameters
+    ----------
+    folder
+        One that is `held`.
+    task
+        What decides the results in the folder, JSON-serialisable.
+
+    Raises
+    ------
+    CheckpointError
+        If it holds results of another task; the message names the differences.
+    """
+    task = json.loads(json.dumps(task))
+    if (folder / TASK).is_file():
+        _require_same(folder, task)
+    else:
+        write_at_once(folder / TASK, json.dumps(task, indent=1) + "\n")
 
 
 def cells_digest(embeddings: EmbeddingSource, groups: Sequence[str] | None) -> str:
@@ -67,6 +92,18 @@ def cells_digest(embeddings: EmbeddingSource, groups: Sequence[str] | None) -> s
     values = source.survey(np.ones(source.n_cells, dtype=bool)).content
     names = source.names.astype(str).tolist()
     return content_id({"groups": groups and list(groups), "cells": names, "values": values})
+
+
+def _require_free(path: Path) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        msg = f"{path} is a file, expected a new or empty folder. Name another folder."
+        raise CheckpointError(msg)
+    others = any(not item.name.startswith(".") for item in path.iterdir())
+    if others and not (path / TASK).is_file():  # in this order: a task is written before its results
+        msg = f"{path} holds other files and no {TASK}, expected a new or empty folder. Name another folder."
+        raise CheckpointError(msg)
 
 
 def _require_same(path: Path, task: Mapping[str, Any]) -> None:

@@ -35,8 +35,17 @@ def explained_variance(
     r2_per_dimension
         The same for every dimension; NaN where the embedding does not vary.
     """
-    residual = np.sum((z - z_hat) ** 2, axis=0, dtype=np.float64)
-    total = np.sum((z - mean) ** 2, axis=0, dtype=np.float64)
+    return _r2(*_squared_errors(z, z_hat, mean))
+
+
+def _squared_errors(z: np.ndarray, z_hat: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum what is left and what there was over cells, per dimension."""
+    residual: np.ndarray = ((z - z_hat) ** 2).sum(axis=0, dtype=np.float64)
+    total: np.ndarray = ((z - mean) ** 2).sum(axis=0, dtype=np.float64)
+    return residual, total
+
+
+def _r2(residual: np.ndarray, total: np.ndarray) -> tuple[float, np.ndarray]:
     per_dimension = 1 - residual / np.where(total > 0, total, np.nan)
     return float(1 - residual.sum() / total.sum()), per_dimension
 
@@ -60,7 +69,7 @@ def measure_fidelity(
     ``r2_heldout``; ``l0``, active concepts per cell of all cells; ``dead``, share of concepts never active;
     ``inactive_heldout``, the same on held-out cells.
     """
-    n_active, residual, total = 0, 0.0, 0.0
+    n_active, errors = 0, np.zeros((2, source.d_embed))
     fires = np.zeros((2, dictionary.n_concepts), dtype=bool)
     for rows, block in source.blocks(LARGEST_BLOCK):
         unseen = heldout[rows]
@@ -69,11 +78,10 @@ def measure_fidelity(
         fires[0, activations.indices] = True
         z, own = block[unseen], activations[unseen]
         fires[1, own.indices] = True
-        residual += float(np.sum((z - dictionary.decode(own)) ** 2, dtype=np.float64))
-        total += float(np.sum((z - dictionary.weights.mean) ** 2, dtype=np.float64))
+        errors += _squared_errors(z, dictionary.decode(own), dictionary.weights.mean)
     dead, inactive_heldout = 1 - fires.mean(axis=1)
     return {
-        "r2_heldout": 1 - residual / total,
+        "r2_heldout": _r2(*errors)[0],
         "l0": n_active / source.n_cells,
         "dead": float(dead),
         "inactive_heldout": float(inactive_heldout),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from conceptome.core import CheckpointError, Dictionary
 CONFIG = "config.json"
 WEIGHTS = "weights.safetensors"
 ENTRY_POINTS = "conceptome.dictionaries"
+_PARTIAL = ".partial"
 
 
 def write_folder(path: Path | str, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -36,6 +39,30 @@ def write_folder(path: Path | str, config: Mapping[str, Any], arrays: Mapping[st
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS)
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in config.items())
     (folder / CONFIG).write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+
+
+@contextmanager
+def moved_into(folder: Path, *, last: str = CONFIG) -> Iterator[Path]:
+    """Let files be written elsewhere and move them into place when all are whole.
+
+    Parameters
+    ----------
+    folder
+        Where they go; made if need be, other files in it stay.
+    last
+        The file that is moved after all others: where it is, they are.
+
+    Yields
+    ------
+    An empty folder to write into, within the other.
+    """
+    scratch = folder / _PARTIAL
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    yield scratch
+    for file in sorted(scratch.iterdir(), key=lambda item: item.name == last):
+        file.replace(folder / file.name)
+    scratch.rmdir()
 
 
 def read_config(path: Path | str) -> dict[str, Any]:

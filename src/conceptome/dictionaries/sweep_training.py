@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from conceptome.dictionaries.affine import AffineDictionary
 from conceptome.dictionaries.claim import cells_digest, claim
 from conceptome.dictionaries.options import TrainingOptions
 from conceptome.dictionaries.sources import EmbeddingSource
-from conceptome.dictionaries.storage import CONFIG, load
+from conceptome.dictionaries.storage import CONFIG, load, moved_into
 from conceptome.dictionaries.sweep_grid import setting_name
 from conceptome.dictionaries.training import train
 
@@ -34,7 +33,7 @@ class Trainings:
     """Where finished dictionaries are kept."""
 
     def claim_folder(self, family: TrainingOptions[Any]) -> None:
-        """Refuse a folder with dictionaries of other cells or options."""
+        """Refuse a folder with dictionaries of other cells or options; it must be held."""
         options = {name: value for name, value in asdict(family).items() if name not in {"n_concepts", "k"}}
         task = {"task": "sweep", "family": type(family).__name__, **options, "device": self.device}
         claim(self.folder, {**task, "cells": cells_digest(self.embeddings, self.groups)})
@@ -84,7 +83,7 @@ class Trainings:
         return place
 
     def _train_into(self, place: Path, options: TrainingOptions[Any], seed: int) -> None:
-        checkpoint, partial = (place.with_name(f"{place.name}.{end}") for end in ("training", "partial"))
+        checkpoint = place.with_name(f"{place.name}.training")
         with _one_thread():
             trained: AffineDictionary = train(
                 self.embeddings,
@@ -95,9 +94,8 @@ class Trainings:
                 progress=False,
                 checkpoint=checkpoint,
             )
-        shutil.rmtree(partial, ignore_errors=True)
-        trained.save(partial)
-        partial.replace(place)
+        with moved_into(place) as scratch:
+            trained.save(scratch)
         checkpoint.unlink()
 
 

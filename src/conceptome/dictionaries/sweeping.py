@@ -15,6 +15,7 @@ import pandas as pd
 
 from conceptome.core import require_at_least
 from conceptome.dictionaries.affine import AffineDictionary
+from conceptome.dictionaries.claim import held
 from conceptome.dictionaries.comparison import MATCHED_CELLS
 from conceptome.dictionaries.options import TrainingOptions
 from conceptome.dictionaries.recommendation import pareto_front, recommend
@@ -118,7 +119,7 @@ def sweep(  # noqa: PLR0913 - the public face: every axis of the grid is named h
         If no setting is left, k is given for a family without, or there are fewer than two seeds; and as for
         `train`.
     CheckpointError
-        If the folder belongs to other data or options, or is damaged.
+        If the folder belongs to other data or options, is damaged, or another process works in it.
     """
     from tqdm.auto import tqdm
 
@@ -128,8 +129,8 @@ def sweep(  # noqa: PLR0913 - the public face: every axis of the grid is named h
     settings = lay_out(family, n_concepts=n_concepts, k=k, n_cells=source.n_cells, d_embed=source.d_embed)
     donors = None if groups is None else [str(group) for group in groups]
     jobs = list(product(settings, range(seed, seed + n_seeds)))
-    with nullcontext(folder) if folder else TemporaryDirectory() as place:
-        trainings = Trainings(embeddings, donors, device, Path(place))
+    with nullcontext(folder) if folder else TemporaryDirectory() as place, held(place) as kept:
+        trainings = Trainings(embeddings, donors, device, kept)
         trainings.claim_folder(family)
         trained = trainings.run(jobs, n_workers=n_workers, progress=progress)
     z, names = _drawn(source, donors, seed=seed)

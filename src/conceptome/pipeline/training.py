@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from filelock import FileLock, Timeout
-
 from conceptome import dictionaries
-from conceptome.core import CheckpointError
 from conceptome.dictionaries.affine import AffineDictionary
-from conceptome.dictionaries.claim import cells_digest, claim
-from conceptome.dictionaries.storage import CONFIG
+from conceptome.dictionaries.claim import cells_digest, claim, held
+from conceptome.dictionaries.storage import CONFIG, moved_into
 from conceptome.dictionaries.sweep_grid import setting_name
 from conceptome.pipeline.storage import write_table
 from conceptome.pipeline.trainees import Trainees
 
 CHECKPOINT = "training.safetensors"
-_PARTIAL = ".partial"
 
 
 def train_into(
@@ -52,8 +46,8 @@ def train_into(
     """
     described = {"family": type(options).__name__, **asdict(options), "seed": seed, "device": device}
     digest = cells_digest(cells.embeddings, cells.groups)
-    folder = claim(out, {"task": "dictionary", **described, "cells": digest})
-    with _locked(folder):
+    with held(out) as folder:
+        claim(folder, {"task": "dictionary", **described, "cells": digest})
         if not (folder / CONFIG).is_file():
             dictionary = dictionaries.train(
                 cells.embeddings,
@@ -63,24 +57,10 @@ def train_into(
                 device=device,
                 checkpoint=folder / CHECKPOINT,
             )
-            with _moved_into(folder, last=CONFIG) as scratch:
+            with moved_into(folder) as scratch:
                 dictionary.save(scratch)
             (folder / CHECKPOINT).unlink()
-    return cast("AffineDictionary", dictionaries.load(folder))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        msg = f"{folder} is in use by another conceptome process. Wait for it, or name another folder."
-        raise CheckpointError(msg) from None
-    try:
-        yield
-    finally:
-        lock.release()
+        return cast("AffineDictionary", dictionaries.load(folder))
 
 
 def sweep_into(  # noqa: PLR0913 - the axes of a sweep
@@ -114,23 +94,29 @@ def sweep_into(  # noqa: PLR0913 - the axes of a sweep
     Raises
     ------
     CheckpointError
-        If the folder holds something else.
+        If the folder holds something else, or another process works in it.
     InputError
         As for `conceptome.dictionaries.sweep`.
     """
-    found = dictionaries.sweep(
-        cells.embeddings,
-        family,
-        n_concepts=n_concepts,
-        k=k,
-        n_seeds=n_seeds,
-        seed=seed,
-        groups=cells.groups,
-        n_workers=n_workers,
-        device=device,
-        folder=out,
-    )
-    with _moved_into(Path(out), last="recommendation.json") as scratch:
+    with held(out) as folder:
+        found = dictionaries.sweep(
+            cells.embeddings,
+            family,
+            n_concepts=n_concepts,
+            k=k,
+            n_seeds=n_seeds,
+            seed=seed,
+            groups=cells.groups,
+            n_workers=n_workers,
+            device=device,
+            folder=folder,
+        )
+        _write_sweep(found, folder, seed=seed)
+    return found
+
+
+def _write_sweep(found: dictionaries.Sweep, folder: Path, *, seed: int) -> None:
+    with moved_into(folder, last="recommendation.json") as scratch:
         for name, table in (("settings", found.settings), ("trained", found.trained)):
             write_table(table, scratch / f"{name}.parquet")
             table.to_csv(scratch / f"{name}.csv", index=False)
@@ -142,7 +128,6 @@ def sweep_into(  # noqa: PLR0913 - the axes of a sweep
             "dictionary": f"dictionaries/{setting_name(found.recommended)}_seed{seed}",
         }
         (scratch / "recommendation.json").write_text(json.dumps(recommendation, indent=1) + "\n")
-    return found
 
 
 def _draw(found: dictionaries.Sweep, path: Path) -> None:
@@ -152,15 +137,3 @@ def _draw(found: dictionaries.Sweep, path: Path) -> None:
 
     figure = Figure(figsize=(3.5, 5.4), layout="constrained")
     plotting.sweep(found, figure=figure).savefig(path, dpi=200)
-
-
-@contextmanager
-def _moved_into(folder: Path, *, last: str) -> Iterator[Path]:
-    """Give a scratch folder; move its files into place when all are whole, the one that tells so last."""
-    scratch = folder / _PARTIAL
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    yield scratch
-    for file in sorted(scratch.iterdir(), key=lambda item: item.name == last):
-        file.replace(folder / file.name)
-    scratch.rmdir()
