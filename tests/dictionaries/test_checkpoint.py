@@ -28,7 +28,7 @@ import torch
 from conceptome.dictionaries import Checkpoint, TopK, train
 
 torch.set_num_threads(int(sys.argv[3]))
-checkpoint = Checkpoint(sys.argv[2], every_epochs=1)
+checkpoint = Checkpoint(sys.argv[2], every_rounds=1)
 train(np.load(sys.argv[1]), TopK(**eval(sys.argv[4])), seed=5, checkpoint=checkpoint)
 """
 
@@ -53,7 +53,7 @@ def interrupt(monkeypatch, *, after):
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: type(options).__name__)
 def test_an_interrupted_training_continues_to_the_same_weights(planted, tmp_path, monkeypatch, options):
     z, file = planted[0][:300], tmp_path / "training.safetensors"
-    checkpoint = Checkpoint(file, every_epochs=5)
+    checkpoint = Checkpoint(file, every_rounds=5)
     whole = train(z, options, seed=3, progress=False)
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         interrupt(patch, after=1)
@@ -70,12 +70,12 @@ def test_a_killed_training_continues_to_the_same_weights(planted, tmp_path):
     arguments = [str(z), str(file), str(torch.get_num_threads()), repr(settings)]
     process = subprocess.Popen([sys.executable, "-c", TRAIN_UNTIL_KILLED, *arguments])
     try:
-        while process.poll() is None and not (file.exists() and epochs_in(file) >= 10):
+        while process.poll() is None and not (file.exists() and rounds_in(file) >= 10):
             time.sleep(0.005)
     finally:
         process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert 10 <= epochs_in(file) < 150
+    assert 10 <= rounds_in(file) < 150
     continued = train(planted[0], TopK(**settings), seed=5, progress=False, checkpoint=file)
     whole = train(planted[0], TopK(**settings), seed=5, progress=False)
     assert len(whole.training["progress"]) > 10
@@ -83,7 +83,7 @@ def test_a_killed_training_continues_to_the_same_weights(planted, tmp_path):
     assert continued.training == whole.training
 
 
-def epochs_in(file):
+def rounds_in(file):
     with safe_open(file, framework="np") as content:
         return content.metadata()["numbers"].count('"fvu"')
 
@@ -145,8 +145,8 @@ def test_it_is_written_as_often_as_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    by_epochs = Journal(Checkpoint(tmp_path / "a", every_epochs=3), {})
-    due = [by_epochs.due(n, finished=n == 7) for n in range(1, 8)]
+    by_rounds = Journal(Checkpoint(tmp_path / "a", every_rounds=3), {})
+    due = [by_rounds.due(n, finished=n == 7) for n in range(1, 8)]
     assert due == [False, False, True, False, False, True, True]
     by_time = Journal(Checkpoint(tmp_path / "b", every_seconds=10), {})
     due = []
@@ -161,7 +161,7 @@ def test_refuses_senseless_checkpoints(tmp_path):
     with pytest.raises(InputError) as folder:
         Checkpoint(tmp_path)
     assert str(folder.value) == f"The checkpoint {tmp_path} is a folder, expected a file. Name a file in it."
-    with pytest.raises(InputError, match="every_epochs is 0, expected at least 1"):
-        Checkpoint(tmp_path / "a", every_epochs=0)
+    with pytest.raises(InputError, match="every_rounds is 0, expected at least 1"):
+        Checkpoint(tmp_path / "a", every_rounds=0)
     with pytest.raises(InputError, match=r"every_seconds is -1\.0, expected at least 0"):
         Checkpoint(tmp_path / "a", every_seconds=-1.0)

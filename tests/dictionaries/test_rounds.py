@@ -81,7 +81,9 @@ def test_a_file_trains_as_the_array_does(planted, tmp_path, request, streamed, k
     found = train(file, options, seed=2, progress=False)
     assert found.dictionary_id == expected.dictionary_id
     assert found.training == expected.training
-    assert len(found.training["progress"]) == 4 * (3 if streamed else 1)
+    per_epoch = 3 if streamed else 1
+    epochs = [each["epoch"] for each in found.training["progress"]]
+    assert epochs == [number / per_epoch for number in range(1, 4 * per_epoch + 1)]
 
 
 def test_streamed_training_learns_as_well(planted, monkeypatch):
@@ -99,7 +101,7 @@ def test_streamed_training_learns_as_well(planted, monkeypatch):
 )
 def test_streamed_training_continues_in_the_middle_of_a_pass(planted, small, tmp_path, monkeypatch, options):
     file = tmp_path / "training.safetensors"
-    checkpoint = Checkpoint(file, every_epochs=1)
+    checkpoint = Checkpoint(file, every_rounds=1)
     whole = train(planted[0], options, seed=3, progress=False)
     write, written = Journal.write, []
 

@@ -104,7 +104,7 @@ def trained_seeds(monkeypatch):
     def counted(embeddings, options, *, seed, checkpoint, **others):
         seeds.append(seed)
         options = replace(options, max_epochs=OPTIONS.max_epochs)
-        often = cm.dictionaries.Checkpoint(checkpoint, every_epochs=1)
+        often = cm.dictionaries.Checkpoint(checkpoint, every_rounds=1)
         return train(embeddings, options, seed=seed, checkpoint=often, **others)
 
     monkeypatch.setattr("conceptome.dictionaries.train", counted, raising=False)
@@ -181,7 +181,7 @@ from conceptome.pipeline import RunConfig, run
 train, write, written = dictionaries.train, Journal.write, []
 
 def often(embeddings, options, *, checkpoint, **others):
-    checkpoint = dictionaries.Checkpoint(checkpoint, every_epochs=1)
+    checkpoint = dictionaries.Checkpoint(checkpoint, every_rounds=1)
     return train(embeddings, replace(options, max_epochs=20), checkpoint=checkpoint, **others)
 
 def killed(journal, *state):

@@ -14,9 +14,11 @@ from PIL import Image
 from conceptome import dictionaries
 from conceptome.cli import main
 from conceptome.core import BundleError, CheckpointError, InputError
+from conceptome.dictionaries import rounds, sources
 from conceptome.pipeline import training
 from conceptome.pipeline.families import family_options
 from conceptome.pipeline.folder import RunFolder
+from conceptome.pipeline.seeds import describe_training
 from conceptome.pipeline.trainees import Trainees, read_trainees
 
 N_CELLS = 80
@@ -136,6 +138,7 @@ def test_a_dictionary_is_trained_once_and_names_the_next_step(h5ad, tmp_path, ca
     assert "held-out R2 " in first
     assert first.endswith(
         f"Next: conceptome run {h5ad} --out RUN --encoder obsm:X_own --n-concepts 6 --k 2\n"
+        "It trains for up to 1,000 epochs instead of 3.\n"
     )
     names = {item.name for item in (tmp_path / "d").iterdir()}
     assert names - {".lock"} == {"config.json", "weights.safetensors", "task.json"}
@@ -143,6 +146,36 @@ def test_a_dictionary_is_trained_once_and_names_the_next_step(h5ad, tmp_path, ca
     monkeypatch.setattr(dictionaries, "train", None, raising=False)
     assert main(words) == 0
     assert capsys.readouterr().out == first
+
+
+def test_the_next_step_says_what_a_run_does_otherwise(h5ad, run_folder, tmp_path, capsys, monkeypatch):
+    options = dictionaries.TopK(6, 2)
+    monkeypatch.setattr(type(options), "epochs", lambda self, n_train: self.max_epochs or 3)
+    own = ["train", str(h5ad), "--obsm", "X_own", "--out", str(tmp_path / "own"), "--n-concepts", "6"]
+    assert main([*own, "--seed", "4"]) == 0
+    assert capsys.readouterr().out.endswith(" --encoder obsm:X_own --n-concepts 6 --k 2 --seed 4\n")
+    of_run = ["train", str(run_folder), "--n-concepts", "6"]
+    command = f"Next: conceptome run --config {run_folder / 'config.toml'} --n-concepts 6 --k 2\n"
+    assert main([*of_run, "--out", str(tmp_path / "a")]) == 0
+    assert capsys.readouterr().out.endswith(command)
+    assert main([*of_run, "--out", str(tmp_path / "b"), "--seed", "4", "--max-epochs", "2"]) == 0
+    assert capsys.readouterr().out.endswith(
+        f"{command}It trains with the seed of its embedding, 0 instead of 4 and for up to 3 epochs instead "
+        "of 2.\n"
+    )
+
+
+def test_epochs_are_passes_over_the_cells_however_they_are_read(cells, monkeypatch):
+    options = dictionaries.TopK(6, 2, max_epochs=3)
+    whole = dictionaries.train(cells.obsm["X_own"], options, progress=False)
+    monkeypatch.setattr(sources, "BLOCK_ROWS", 10)
+    monkeypatch.setattr(rounds, "ROUND_BYTES", 40 * 4 * 4)
+    streamed = dictionaries.train(cells.obsm["X_own"], options, progress=False)
+    assert len(streamed.training["progress"]) == 2 * len(whole.training["progress"]) == 6
+    for dictionary in (whole, streamed):
+        assert describe_training(dictionary).endswith(" after 3 epochs")
+    streamed.training["progress"].pop()
+    assert describe_training(streamed).endswith(" after 2.5 epochs")
 
 
 def test_another_result_is_not_overwritten(h5ad, tmp_path, capsys):
@@ -203,7 +236,7 @@ def test_a_sweep_leaves_tables_plot_and_recommendation(run_folder, tmp_path, cap
     assert f"Recommended: {said['reason']}" in text
     assert text.endswith(
         f"Next: conceptome run --config {run_folder / 'config.toml'} --donor-key donor "
-        f"--n-concepts {chosen} --k 2\n"
+        f"--n-concepts {chosen} --k 2\nIt trains for up to 1,000 epochs instead of 3.\n"
     )
     with Image.open(out / "sweep.png") as picture:
         assert picture.size == (700, 1080)

@@ -15,24 +15,27 @@ from conceptome.core import CheckpointError, InputError, require_at_least
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where training is written down, and how often."""
+    """Where training is written down, and how often.
+
+    A round of training is an epoch, that is a pass over the cells; beyond 256 MiB it is part of one.
+    """
 
     path: Path | str
     """The file: safetensors with the numbers as JSON in its header; nothing in it can run code."""
     every_seconds: float = 30.0
-    """Written after the first epoch that ends so long after the last time."""
-    every_epochs: int | None = None
-    """Written after so many epochs instead."""
+    """Written after the first round that ends so long after the last time."""
+    every_rounds: int | None = None
+    """Written after so many rounds instead."""
 
     def __post_init__(self) -> None:
         require_at_least("Checkpoint: every_seconds", self.every_seconds, 0)
-        if self.every_epochs is not None:
-            require_at_least("Checkpoint: every_epochs", self.every_epochs, 1)
+        if self.every_rounds is not None:
+            require_at_least("Checkpoint: every_rounds", self.every_rounds, 1)
         if Path(self.path).is_dir():
             msg = f"The checkpoint {self.path} is a folder, expected a file. Name a file in it."
             raise InputError(msg)
@@ -54,13 +57,13 @@ class Journal:
         self.identity = json.loads(json.dumps({"format": FORMAT, **identity}))
         self.written = time.monotonic()
 
-    def due(self, n_epochs: int, *, finished: bool) -> bool:
+    def due(self, n_rounds: int, *, finished: bool) -> bool:
         """Tell whether it is time to write.
 
         Parameters
         ----------
-        n_epochs
-            Epochs done.
+        n_rounds
+            Rounds done.
         finished
             Whether they were the last.
 
@@ -68,9 +71,9 @@ class Journal:
         -------
         True then, and as often as the checkpoint says.
         """
-        every = self.checkpoint.every_epochs
+        every = self.checkpoint.every_rounds
         if finished or every:
-            return finished or n_epochs % (every or 1) == 0
+            return finished or n_rounds % (every or 1) == 0
         return time.monotonic() - self.written >= self.checkpoint.every_seconds
 
     def write(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:

@@ -95,9 +95,9 @@ class JumpReLU(TrainingOptions[JumpReluDictionary]):
     """Width of the kernel, in the units of pre-activations. None = a twentieth of sqrt(d_embed)."""
 
     shared_epochs: int | None = None
-    """First epochs (beyond 256 MiB: rounds), in which all concepts share the threshold that lets k per cell through. With thresholds
-    of their own from the start, many concepts keep to single cells. None = a tenth of `max_epochs`, between
-    2 and 30."""
+    """First epochs (beyond 256 MiB: rounds), in which all concepts share the threshold that lets k per cell
+    through. With thresholds of their own from the start, many concepts keep to single cells. None = a tenth
+    of `max_epochs`, between 2 and 30."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -61,8 +61,8 @@ def optimise(
     maps
         ``w_enc, b_enc, directions, b_dec`` and the rule's own, of the best round.
     log
-        Per round, which is a pass over the cells where these are few: ``fvu`` and ``l0`` on validation cells,
-        ``dead`` share, ``lr``.
+        Per round, which is a pass over the cells where these are few: ``epoch``, the passes done so far;
+        ``fvu`` and ``l0`` on validation cells, ``dead`` share, ``lr``.
 
     Raises
     ------
@@ -92,7 +92,8 @@ def optimise(
             training.round()
             training.judge(unseen)
             bar.update()
-            bar.set_postfix({name: f"{value:.3g}" for name, value in training.log[-1].items()})
+            told = {name: f"{value:.3g}" for name, value in training.log[-1].items() if name != "epoch"}
+            bar.set_postfix(told)
             if journal and journal.due(len(training.log), finished=training.finished):
                 journal.write(*training.state())
     return {name: tensor.cpu().numpy() for name, tensor in training.best.items()}, training.log
@@ -206,11 +207,12 @@ class Training:
         self.average.normalise()
 
     def _measure(self, x: Tensor) -> tuple[dict[str, float], float]:
-        """Compute FVU and L0 of cells, the share of dead concepts and the learning rate; and the loss."""
+        """Compute what the log tells of a round, with FVU and L0 of cells; and the loss."""
         parts = [self.steps.measure(self.average, part) for part in torch.split(x, MEASURED_CELLS)]
         found = Measured(*(sum(numbers) for numbers in zip(*parts, strict=True)))
         fvu = found.squared_error / float((x - self.centre).square().sum())
         state = {
+            "epoch": (len(self.log) + 1) / self.rounds.per_pass,
             "fvu": fvu,
             "l0": found.n_active / len(x),
             "dead": float((self.silent > self.recipe.dead_after).float().mean()),

@@ -65,12 +65,12 @@ class TrainingOptions(ABC, Generic[D]):
     aux_weight: float = 1 / 32
     """Weight of that reconstruction in the loss; 0 turns it off."""
     resample: bool = True
-    """Whether dead concepts are pointed at badly reconstructed cells after each epoch."""
+    """Whether dead concepts are pointed at badly reconstructed cells after each round (see `Checkpoint`)."""
     patience: int | None = None
     """Epochs without improvement on validation cells that make a plateau. None = a tenth of
     `max_epochs`, between 5 and 30."""
     validation_fraction: float = 0.1
-    """Share of the training cells, at most 20,000, that choose the epoch and are not learned from."""
+    """Share of the training cells, at most 20,000, that choose the round and are not learned from."""
     heldout_fraction: float = 0.1
     """Share of cells, or of groups, that training never sees and fidelity is reported on."""
     precision: Precision = "float32"

@@ -67,7 +67,7 @@ class JumpReluRule(Rule):
     bandwidth
         Width of the kernel through which thresholds learn.
     shared_epochs
-        First epochs, in which all concepts share one threshold.
+        First rounds, in which all concepts share one threshold.
     """
 
     shared_left: Tensor

@@ -100,7 +100,7 @@ def _fidelity(dictionary: AffineDictionary) -> dict[str, Any]:
     return {
         "seed": training["seed"],
         "dictionary_id": dictionary.dictionary_id,
-        "n_epochs": len(training["progress"]),
+        "n_epochs": training["progress"][-1]["epoch"],
         "r2": fidelity.pop("r2_heldout"),
         **fidelity,
     }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from conceptome import dictionaries, evaluation
+from conceptome.dictionaries.storage import CONFIG, moved_into
 from conceptome.pipeline import storage
 from conceptome.pipeline.context import Run
 
@@ -36,7 +35,7 @@ def train_dictionary(run: Run, folder: Path, *, seed: int) -> dictionaries.Affin
     -------
     The dictionary; the same to the bit whether or not training was interrupted.
     """
-    if not folder.exists():
+    if not (folder / CONFIG).is_file():
         dictionary = dictionaries.train(
             run.embeddings,
             dictionaries.TopK(n_concepts=run.config.n_concepts, k=run.config.k),
@@ -45,7 +44,7 @@ def train_dictionary(run: Run, folder: Path, *, seed: int) -> dictionaries.Affin
             device=run.config.device,
             checkpoint=folder.parent / UNFINISHED / f"{seed}.safetensors",
         )
-        with _whole(folder) as scratch:
+        with moved_into(folder) as scratch:
             dictionary.save(scratch)
     shutil.rmtree(folder.parent / UNFINISHED, ignore_errors=True)
     return dictionaries.TopKDictionary.load(folder)
@@ -61,13 +60,13 @@ def describe_training(dictionary: dictionaries.AffineDictionary) -> str:
 
     Returns
     -------
-    Held-out R2, concepts per cell, dead concepts and the number of epochs.
+    Held-out R2, concepts per cell, dead concepts and the passes over the cells.
     """
-    fidelity, n_epochs = dictionary.training["fidelity"], len(dictionary.training["progress"])
+    fidelity, n_epochs = dictionary.training["fidelity"], dictionary.training["progress"][-1]["epoch"]
     n_dead = round(fidelity["dead"] * dictionary.n_concepts)
     return (
         f"{dictionary.n_concepts} concepts, {fidelity['l0']:.1f} per cell, {n_dead} dead; held-out R2 "
-        f"{fidelity['r2_heldout']:.3f} after {n_epochs} epochs"
+        f"{fidelity['r2_heldout']:.3f} after {round(n_epochs, 2):g} epochs"
     )
 
 
@@ -80,7 +79,7 @@ def stability(run: Run, folder: Path) -> dict[str, Any]:
     trained = [run.dictionary]
     for seed in range(config.seed + 1, config.seed + config.n_seeds):
         place = folder / "seeds" / str(seed)
-        if not place.exists():
+        if not (place / CONFIG).is_file():
             _take_earlier(run, place)
         dictionary = train_dictionary(run, place, seed=seed)
         logger.info("seed %d: %s", seed, describe_training(dictionary))
@@ -92,24 +91,14 @@ def stability(run: Run, folder: Path) -> dict[str, Any]:
     return {"trained_as": _training_digest(run), "message": words}
 
 
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """Give a scratch folder beside another and rename it in the end: who is killed leaves no half of it."""
-    scratch = folder.parent / UNFINISHED / folder.name
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    yield scratch
-    scratch.rename(folder)
-
-
 def _take_earlier(run: Run, place: Path) -> None:
     """Copy a seed's dictionary from this stage as it was finished before with another number of seeds."""
     before = run.folder.manifest["stages"].get("stability", {})
     known = before.get("trained_as") == _training_digest(run)
     earlier = run.path / "seeds" / place.name
     if known and earlier.exists() and run.folder.is_done("stability", before["digest"]):
-        with _whole(place) as scratch:
-            shutil.copytree(earlier, scratch)
+        with moved_into(place) as scratch:
+            shutil.copytree(earlier, scratch, dirs_exist_ok=True)
 
 
 def _training_digest(run: Run) -> str:

@@ -25,8 +25,10 @@ class Trainees:
     groups: list[str] | None
     """Donor of each cell."""
     run_command: str | None = None
-    """The command of a run on the same embeddings, without the size of the dictionary; None where only an
-    array is known."""
+    """The command of a run on the same embeddings, without the size of the dictionary and the seed; None
+    where only an array is known."""
+    run_seed: int | None = None
+    """The seed of an existing run, with which its cells were embedded."""
 
 
 def read_trainees(path: Path | str, *, obsm: str | None = None, groups: str | None = None) -> Trainees:
@@ -79,7 +81,7 @@ def _of_run(path: Path, groups: str | None) -> Trainees:
     config = build_config({}, toml=path / CONFIG)
     column = groups or config.donor_key
     if column is None:
-        return Trainees(store, None, command)
+        return Trainees(store, None, command, config.seed)
     donors = _column(Run(config, folder).source.obs, column).reindex(Source.of(store).names)
     if donors.isna().any():
         msg = (
@@ -88,7 +90,7 @@ def _of_run(path: Path, groups: str | None) -> Trainees:
         )
         raise InputError(msg)
     chosen = f" --donor-key {shlex.quote(column)}" if column != config.donor_key else ""
-    return Trainees(store, donors.astype(str).tolist(), command + chosen)
+    return Trainees(store, donors.astype(str).tolist(), command + chosen, config.seed)
 
 
 def _of_h5ad(path: Path, obsm: str | None, groups: str | None) -> Trainees:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptome.dictionaries import Sweep
+from conceptome.dictionaries import Sweep, TopK
 from conceptome.dictionaries.affine import AffineDictionary
 from conceptome.dictionaries.sweep_grid import setting_name
+from conceptome.pipeline.config import RunConfig
 from conceptome.pipeline.seeds import describe_training
 from conceptome.pipeline.trainees import Trainees
 
@@ -41,8 +42,7 @@ def describe_trained(dictionary: AffineDictionary, out: Path | str, cells: Train
     Several lines of text.
     """
     lines = [f"Dictionary: {out} ({dictionary.kind}; {describe_training(dictionary)})"]
-    options = dictionary.training["options"]
-    lines.append(_next(dictionary.kind, options["n_concepts"], options.get("k"), cells, load=str(out)))
+    lines.append(_next(dictionary, cells, load=str(out)))
     return "\n".join(lines)
 
 
@@ -64,7 +64,6 @@ def describe_sweep(found: Sweep, out: Path | str, cells: Trainees) -> str:
     """
     chosen, dictionary = found.recommended, found.dictionary
     place = Path(out) / "dictionaries" / f"{setting_name(chosen)}_seed{dictionary.training['seed']}"
-    k = getattr(chosen, "k", None)
     return "\n".join(
         [
             _table(found.settings),
@@ -72,7 +71,7 @@ def describe_sweep(found: Sweep, out: Path | str, cells: Trainees) -> str:
             "that come back with every seed.",
             f"Recommended: {found.reason}",
             f"Files: {out} (settings.csv, trained.csv, sweep.png, recommendation.json, dictionaries/)",
-            _next(dictionary.kind, dictionary.n_concepts, k, cells, load=str(place)),
+            _next(dictionary, cells, load=str(place)),
         ]
     )
 
@@ -86,8 +85,20 @@ def _table(settings: pd.DataFrame) -> str:
     return shown.to_string(index=False, float_format="{:.3f}".format, formatters=digits)
 
 
-def _next(kind: str, n_concepts: int, k: int | None, cells: Trainees, *, load: str) -> str:
-    if kind == "topk" and cells.run_command:
-        return f"Next: {cells.run_command} --n-concepts {n_concepts} --k {k}"
-    why = "conceptome run trains TopK" if cells.run_command else "in Python"
-    return f"Next ({why}): dictionary = cm.dictionaries.load({load!r})"
+def _next(dictionary: AffineDictionary, cells: Trainees, *, load: str) -> str:
+    """Give the command of a run with such a dictionary, and say in what its training differs."""
+    training, options = dictionary.training, dictionary.training["options"]
+    if dictionary.kind != "topk" or not cells.run_command:
+        why = "conceptome run trains TopK" if cells.run_command else "in Python"
+        return f"Next ({why}): dictionary = cm.dictionaries.load({load!r})"
+    command = f"{cells.run_command} --n-concepts {options['n_concepts']} --k {options['k']}"
+    seed, differs = training["seed"], []
+    if cells.run_seed is None and seed != RunConfig.seed:
+        command += f" --seed {seed}"
+    if cells.run_seed not in (None, seed):
+        differs.append(f"with the seed of its embedding, {cells.run_seed} instead of {seed}")
+    n_epochs = TopK().epochs(training["n_cells"]["learned"])
+    if options["max_epochs"] != n_epochs:
+        differs.append(f"for up to {n_epochs:,} epochs instead of {options['max_epochs']:,}")
+    trains = f"\nIt trains {' and '.join(differs)}." if differs else ""
+    return f"Next: {command}{trains}"
