@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from conceptome.core import Csr, Edits, Embeddings, InputError, Names, content_id
 from conceptome.data import align
 from conceptome.encoders.cells import CellEdits, edits_by_cell, map_cells, require_counts, to_model_genes
 from conceptome.encoders.linear_decoder import LinearDecoder
 from conceptome.encoders.linear_fit import LinearOptions, fit_linear
+from conceptome.encoders.linear_gradient import normalised_slope
 from conceptome.encoders.normalise import recount
 from conceptome.encoders.storage import load_folder, reading_settings, require_shapes, save_folder
+from conceptome.encoders.ways import to_columns
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -257,6 +260,28 @@ class LinearEncoder:
         for part in edits_by_cell(values, edits, columns, n_genes=cells.n_vars, batch_size=batch_size):
             result[part.positions] = self._edited(part, cells.obs_names[part.cells]) + self.bias
         return result
+
+    def along(
+        self,
+        cells: AnnData,
+        *,
+        start: Int[np.ndarray, " rows"],
+        end: Int[np.ndarray, " rows"],
+        fractions: Sequence[float],
+        cotangent: Float[np.ndarray, " d_embed"],
+        device: str = "cpu",  # noqa: ARG002
+    ) -> Iterator[tuple[Float[np.ndarray, "rows d_embed"], Float[np.ndarray, "rows genes"]]]:
+        """Walk straight from cells to others in the units of `expression`, normalising on the way."""
+        options, columns, weight = self.options, align(self.genes, cells).columns, self._by_gene @ cotangent
+        values = to_model_genes(self.expression(cells), columns)
+        before, after = (values[rows].toarray() for rows in (start, end))
+        for fraction in fractions:
+            here = (1 - fraction) * before + fraction * after
+            read = sp.csr_array(here)
+            if options.edit == "values":
+                read = options.normalise(read, cells.obs_names[end])
+            moved = normalised_slope(here, weight, options) * (after - before)
+            yield read @ self._by_gene + self.bias, to_columns(moved, columns, n_genes=cells.n_vars)
 
     def _edited(self, part: CellEdits, names: Names) -> Float[np.ndarray, "edits d_embed"]:
         options = self.options

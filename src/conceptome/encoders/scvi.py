@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from conceptome.core import Csr, Edits, Embeddings, HiddenLayer, content_id
 from conceptome.data import align, raw_counts
-from conceptome.encoders.cells import (
-    edits_by_cell,
-    gene_of_column,
-    map_cells,
-    require_counts,
-    to_model_genes,
-)
+from conceptome.encoders.cells import edits_by_cell, gene_of_column, map_cells, require_counts, to_model_genes
 from conceptome.encoders.scvi_architecture import ScviArchitecture
 from conceptome.encoders.scvi_checkpoint import read_scvi_tools
 from conceptome.encoders.scvi_decoder import ScviDecoder, has_decoder
 from conceptome.encoders.scvi_fit import ScviOptions, fit_scvi
+from conceptome.encoders.scvi_gradient import mean_and_gradient
 from conceptome.encoders.scvi_network import Posterior, posterior_shapes
 from conceptome.encoders.storage import CONFIG, load_folder, reading_settings, require_shapes, save_folder
+from conceptome.encoders.ways import to_columns
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -267,6 +263,27 @@ class ScviEncoder:
         counts = to_model_genes(self.expression(cells), columns)
         first = self._posterior.first(counts, self.architecture.codes(cells.obs))
         return self._posterior.hidden_layer(first, gene_of_column(columns, cells.n_vars))
+
+    def along(
+        self,
+        cells: AnnData,
+        *,
+        start: Int[np.ndarray, " rows"],
+        end: Int[np.ndarray, " rows"],
+        fractions: Sequence[float],
+        cotangent: Float[np.ndarray, " d_embed"],
+        device: str = "cpu",  # noqa: ARG002
+    ) -> Iterator[tuple[Float[np.ndarray, "rows d_embed"], Float[np.ndarray, "rows genes"]]]:
+        """Walk straight from cells to others in log(1 + count); batch and covariates are those of `end`."""
+        posterior, columns = self._posterior, align(self.genes, cells).columns
+        counts = to_model_genes(self.expression(cells), columns)
+        codes = self.architecture.codes(cells.obs)[end]
+        first, last = (posterior.first(counts[rows], codes) for rows in (start, end))
+        before, after = (posterior.transform(counts[rows].toarray()) for rows in (start, end))
+        for fraction in fractions:
+            here = (1 - fraction) * first + fraction * last
+            mean, gradient = mean_and_gradient(posterior, here, codes, cotangent)
+            yield mean, to_columns(gradient * (after - before), columns, n_genes=cells.n_vars)
 
     def _infer(
         self, adata: AnnData, head: Callable[[np.ndarray, np.ndarray], np.ndarray], *, batch_size: int

@@ -90,18 +90,18 @@ class Stack:
 
     def __init__(self, shape: StackShape, state: State) -> None:
         self._n_codes = shape.n_codes
-        self._layer_norm = shape.layer_norm
-        self._layers = [_layer(shape, state, number) for number in range(shape.n_layers)]
+        self.layer_norm = shape.layer_norm
+        self.layers = [_layer(shape, state, number) for number in range(shape.n_layers)]
 
     @property
     def by_input(self) -> Float[np.ndarray, "inputs hidden"]:
         """First-layer weights: what a change of one input adds to the first pre-activation."""
-        return self._layers[0].weight
+        return self.layers[0].weight
 
     @property
     def is_shallow(self) -> bool:
         """Whether there is one layer, and ReLU is all that follows it."""
-        return len(self._layers) == 1 and not self._layer_norm
+        return len(self.layers) == 1 and not self.layer_norm
 
     def first(
         self, inputs: Csr | Float[np.ndarray, "rows inputs"], codes: Float[np.ndarray, "rows codes"]
@@ -119,7 +119,7 @@ class Stack:
         -------
         Input of the first ReLU (or of layer norm before it), ``(n_rows, n_hidden)``.
         """
-        layer = self._layers[0]
+        layer = self.layers[0]
         if sp.issparse(inputs):
             moved = inputs @ layer.weight
         else:
@@ -149,18 +149,27 @@ class Stack:
         """
 
         def block(rows: Float[np.ndarray, "block columns"]) -> Float[np.ndarray, "block outputs"]:
-            own, hidden = rows[:, : self._n_codes], self._activate(rows[:, self._n_codes :])
-            for layer in self._layers[1:]:
-                hidden = self._activate(hidden @ layer.weight + own @ layer.codes + layer.bias)
+            own, hidden = rows[:, : self._n_codes], self.activate(rows[:, self._n_codes :])
+            for layer in self.layers[1:]:
+                hidden = self.activate(hidden @ layer.weight + own @ layer.codes + layer.bias)
             return head(hidden)
 
         return map_blocks(block, np.hstack([codes, first]) if self._n_codes else first)
 
-    def _activate(self, hidden: Float[np.ndarray, "rows hidden"]) -> Float[np.ndarray, "rows hidden"]:
-        if self._layer_norm:
-            centred = hidden - hidden.mean(axis=1, keepdims=True)
-            hidden = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + LAYER_NORM_EPS)
+    def activate(self, hidden: Float[np.ndarray, "rows hidden"]) -> Float[np.ndarray, "rows hidden"]:
+        """Apply layer norm, where there is one, and ReLU."""
+        if self.layer_norm:
+            hidden, _ = layer_normalised(hidden)
         return np.asarray(np.maximum(hidden, 0.0))
+
+
+def layer_normalised(
+    hidden: Float[np.ndarray, "rows hidden"],
+) -> tuple[Float[np.ndarray, "rows hidden"], Float[np.ndarray, "rows 1"]]:
+    """Centre each row and divide it by its standard deviation, which is returned too."""
+    centred = hidden - hidden.mean(axis=1, keepdims=True)
+    deviation = np.sqrt((centred**2).mean(axis=1, keepdims=True) + LAYER_NORM_EPS)
+    return centred / deviation, deviation
 
 
 class Posterior:
@@ -178,16 +187,16 @@ class Posterior:
 
     def __init__(self, architecture: ScviArchitecture, state: State, *, of: Literal["z", "l"] = "z") -> None:
         self._log = architecture.log_variational
-        self._stack = Stack(_encoder_shape(architecture, of), state)
-        self._mean = Head.of(state, f"{of}_encoder.mean_encoder")
+        self.stack = Stack(_encoder_shape(architecture, of), state)
+        self.head = Head.of(state, f"{of}_encoder.mean_encoder")
         self._variance = Head.of(state, f"{of}_encoder.var_encoder")
 
     @property
     def by_gene(self) -> Float[np.ndarray, "model_genes hidden"]:
         """What a change of one gene's transformed count adds to the first pre-activation."""
-        return self._stack.by_input
+        return self.stack.by_input
 
-    def transform(self, counts: Float[np.ndarray, " values"]) -> Float[np.ndarray, " values"]:
+    def transform(self, counts: Float[np.ndarray, "*values"]) -> Float[np.ndarray, "*values"]:
         """Turn counts into what the network reads: log(1 + count), or counts as they are."""
         return np.log1p(counts) if self._log else counts
 
@@ -197,30 +206,30 @@ class Posterior:
         """Compute the first pre-activation of cells from their counts in the genes of the model."""
         values = self.transform(counts.data)
         inputs = sp.csr_array((values, counts.indices, counts.indptr), shape=counts.shape)
-        return self._stack.first(inputs, codes)
+        return self.stack.first(inputs, codes)
 
     def mean(
         self, first: Float[np.ndarray, "rows hidden"], codes: Float[np.ndarray, "rows codes"]
     ) -> Float[np.ndarray, "rows latent"]:
         """Compute the posterior mean from the first pre-activation."""
-        return self._stack.rest(first, codes, self._mean)
+        return self.stack.rest(first, codes, self.head)
 
     @property
     def is_shallow(self) -> bool:
         """Whether a single hidden layer without layer norm lies between the genes and the mean."""
-        return self._stack.is_shallow
+        return self.stack.is_shallow
 
     def hidden_layer(
         self, first: Float[np.ndarray, "cells hidden"], column: Int[np.ndarray, " genes"]
     ) -> HiddenLayer:
         """Describe the way from the first pre-activation to the mean, where `is_shallow`."""
-        return HiddenLayer(first, self.by_gene, column, self._mean.weight, self._mean.bias, self._log)
+        return HiddenLayer(first, self.by_gene, column, self.head.weight, self.head.bias, self._log)
 
     def variance(
         self, first: Float[np.ndarray, "rows hidden"], codes: Float[np.ndarray, "rows codes"]
     ) -> Float[np.ndarray, "rows latent"]:
         """Compute the posterior variance from the first pre-activation."""
-        return self._stack.rest(first, codes, lambda hidden: np.exp(self._variance(hidden)) + VARIANCE_FLOOR)
+        return self.stack.rest(first, codes, lambda hidden: np.exp(self._variance(hidden)) + VARIANCE_FLOOR)
 
 
 def posterior_shapes(architecture: ScviArchitecture, *, of: Literal["z", "l"] = "z") -> Shapes:
