@@ -12,6 +12,7 @@ from conceptome.core.errors import (
     NotEditableError,
     require_extra,
 )
+from conceptome.core.faithfulness import AREAS, CURVES, FACTUAL_COLUMNS, CurveName, Faithfulness
 from conceptome.core.hashing import content_id
 from conceptome.core.once import log_once
 from conceptome.core.options import require_at_least, require_choice, require_positive
@@ -21,6 +22,7 @@ from conceptome.core.protocols import (
     Differentiable,
     Encoder,
     OneHiddenLayer,
+    Reinitialisable,
     ThresholdedConcepts,
 )
 from conceptome.core.records import (
@@ -38,14 +40,18 @@ from conceptome.core.results import (
     DifferentialExpression,
     Enrichment,
     Evaluation,
+    PairEffects,
     Ranking,
     signal_to_noise,
 )
 from conceptome.core.types import Csr, Names
 
 __all__ = [
+    "AREAS",
     "BLOCK_ROWS",
+    "CURVES",
     "ENRICHMENT_COLUMNS",
+    "FACTUAL_COLUMNS",
     "Activations",
     "Attributions",
     "BundleError",
@@ -53,6 +59,7 @@ __all__ = [
     "ConceptRule",
     "ConceptomeError",
     "Csr",
+    "CurveName",
     "Decoder",
     "Dictionary",
     "DictionaryMismatchError",
@@ -65,14 +72,17 @@ __all__ = [
     "Encoder",
     "Enrichment",
     "Evaluation",
+    "Faithfulness",
     "HiddenLayer",
     "InputError",
     "MissingExtraError",
     "Names",
     "NotEditableError",
     "OneHiddenLayer",
+    "PairEffects",
     "Pairs",
     "Ranking",
+    "Reinitialisable",
     "ThresholdedConcepts",
     "content_id",
     "log_once",

@@ -114,6 +114,15 @@ class Differentiable(Protocol):
 
 
 @runtime_checkable
+class Reinitialisable(Protocol):
+    """An encoder that can forget what it learnt, for checking that attributions depend on it."""
+
+    def reinitialised(self, *, seed: int) -> Encoder:
+        """Return the same encoder with the entries of each weight array permuted."""
+        ...
+
+
+@runtime_checkable
 class ThresholdedConcepts(Protocol):
     """A dictionary with affine pre-activations whose activations are decided by thresholds and ranks."""
 

@@ -24,6 +24,7 @@ from conceptome.encoders.geneformer_states import GeneformerStates
 from conceptome.encoders.geneformer_tokens import GeneformerTokeniser
 from conceptome.encoders.geneformer_vocabulary import GeneformerVocabulary
 from conceptome.encoders.precision import uses_bfloat16
+from conceptome.encoders.scrambling import scrambled
 from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences, require_device
 from conceptome.encoders.storage import (
     CONFIG,
@@ -136,6 +137,11 @@ class GeneformerEncoder:
         options = dataclasses.asdict(self.options)
         config = {"encoder": self.name, **self._settings(), "options": options}
         save_folder(path, config, self.model.weights)
+
+    def reinitialised(self, *, seed: int) -> GeneformerEncoder:
+        """Return the same encoder with the entries of each weight array permuted."""
+        model = dataclasses.replace(self.model, weights=scrambled(self.model.weights, seed=seed))
+        return GeneformerEncoder(model, options=self.options)
 
     def known(self, adata: AnnData) -> Bool[np.ndarray, " genes"]:
         """Tell which columns of `adata` are genes of the model; several columns may be one gene."""

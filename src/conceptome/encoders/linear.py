@@ -19,6 +19,7 @@ from conceptome.encoders.linear_decoder import LinearDecoder
 from conceptome.encoders.linear_fit import LinearOptions, fit_linear
 from conceptome.encoders.linear_gradient import normalised_slope
 from conceptome.encoders.normalise import recount
+from conceptome.encoders.scrambling import scrambled
 from conceptome.encoders.storage import load_folder, reading_settings, require_shapes, save_folder
 from conceptome.encoders.ways import to_columns
 
@@ -162,6 +163,10 @@ class LinearEncoder:
             "genes": list(self.genes),
         }
         save_folder(path, config, self._arrays())
+
+    def reinitialised(self, *, seed: int) -> LinearEncoder:
+        """Return the same encoder with the entries of each weight array permuted."""
+        return LinearEncoder(**scrambled(self._arrays(), seed=seed), genes=self.genes, options=self.options)
 
     def known(self, adata: AnnData) -> Bool[np.ndarray, " genes"]:
         """Tell which columns of `adata` the encoder reads."""

@@ -35,6 +35,7 @@ from conceptome.encoders.scgpt_files import (
 from conceptome.encoders.scgpt_network import ScgptNetwork
 from conceptome.encoders.scgpt_options import ScgptOptions
 from conceptome.encoders.scgpt_tokens import ScgptTokeniser
+from conceptome.encoders.scrambling import scrambled
 from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences, require_device
 from conceptome.encoders.storage import CONFIG, load_folder, reading_settings, save_folder
 
@@ -140,6 +141,11 @@ class ScgptEncoder:
         options = dataclasses.asdict(self.options)
         config = {"encoder": self.name, **self._settings(), "options": options}
         save_folder(path, config, self.model.weights)
+
+    def reinitialised(self, *, seed: int) -> ScgptEncoder:
+        """Return the same encoder with the entries of each weight array permuted."""
+        model = dataclasses.replace(self.model, weights=scrambled(self.model.weights, seed=seed))
+        return ScgptEncoder(model, options=self.options)
 
     def known(self, adata: AnnData) -> Bool[np.ndarray, " genes"]:
         """Tell which columns of `adata` are in the vocabulary; two columns of one symbol are both read."""

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from conceptome.core import Csr, Edits, Embeddings, HiddenLayer, content_id
 from conceptome.data import align, raw_counts
 from conceptome.encoders.cells import edits_by_cell, gene_of_column, map_cells, require_counts, to_model_genes
+from conceptome.encoders.scrambling import scrambled
 from conceptome.encoders.scvi_architecture import ScviArchitecture
 from conceptome.encoders.scvi_checkpoint import read_scvi_tools
 from conceptome.encoders.scvi_decoder import ScviDecoder, has_decoder
@@ -141,6 +142,10 @@ class ScviEncoder:
         """Write ``config.json`` and ``weights.safetensors`` into a folder."""
         config = {"encoder": self.name, "architecture": self.architecture.to_config()}
         save_folder(path, config, self._state)
+
+    def reinitialised(self, *, seed: int) -> ScviEncoder:
+        """Return the same encoder with the entries of each weight array permuted."""
+        return ScviEncoder(self.architecture, scrambled(self._state, seed=seed))
 
     def known(self, adata: AnnData) -> Bool[np.ndarray, " genes"]:
         """Tell which columns of `adata` the encoder reads."""
