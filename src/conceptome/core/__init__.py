@@ -40,7 +40,6 @@ from conceptome.core.results import (
     DifferentialExpression,
     Enrichment,
     Evaluation,
-    PairEffects,
     Ranking,
     signal_to_noise,
 )
@@ -79,7 +78,6 @@ __all__ = [
     "Names",
     "NotEditableError",
     "OneHiddenLayer",
-    "PairEffects",
     "Pairs",
     "Ranking",
     "Reinitialisable",
