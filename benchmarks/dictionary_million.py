@@ -141,7 +141,10 @@ def main() -> None:
         "d_embed": D_EMBED,
         "n_atoms": N_ATOMS,
         "active_per_cell": N_ACTIVE,
-        "versions": {name: importlib.metadata.version(name) for name in ("conceptome", "torch", "numpy", "scikit-learn")},
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("conceptome", "torch", "numpy", "scikit-learn")
+        },
     }
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results["dictionary_million"] = result
