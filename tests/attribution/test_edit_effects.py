@@ -254,7 +254,7 @@ def test_short_cuts_of_the_encoder_do_not_matter(world):
 def test_long_edit_lists_are_cut_into_calls(world, monkeypatch):
     concept = int(world.pairs.concept[0])
     whole = effects(world.adata, world.encoder, world.dictionary, world.pairs, concept=concept)
-    monkeypatch.setattr("conceptome.attribution.edit_effects.EDITS_PER_CALL", 7)
+    monkeypatch.setattr("conceptome.attribution.response.EDITS_PER_CALL", 7)
     cut = effects(world.adata, world.encoder, world.dictionary, world.pairs, concept=concept)
     np.testing.assert_allclose(cut.act, whole.act, atol=1e-12)
 

@@ -1,5 +1,13 @@
 from .differential import differential_expression
 from .edit_effects import effects
 from .estimate import attribute
+from .workers import DaskWorkers, LocalWorkers, Serial
 
-__all__ = ["attribute", "differential_expression", "effects"]
+__all__ = [
+    "DaskWorkers",
+    "LocalWorkers",
+    "Serial",
+    "attribute",
+    "differential_expression",
+    "effects",
+]

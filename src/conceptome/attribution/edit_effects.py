@@ -1,32 +1,31 @@
-"""Effects of single-gene edits on one concept: what the model says of the cell, before and after."""
+"""Effects of edits on one concept: what the model says of the cell, before and after."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import numpy as np
 from anndata import AnnData
 from jaxtyping import Bool, Float
 
-from conceptome.attribution.clusters import cluster_labels
+from conceptome.attribution.interventions import Intervention, Plan, Planner
+from conceptome.attribution.response import Cells, Responder
+from conceptome.attribution.units import inactive_means, set_members
 from conceptome.core import (
+    Activations,
     Dictionary,
     DictionaryMismatchError,
     Edits,
     Effects,
     Encoder,
     InputError,
+    Names,
     Pairs,
-    map_blocks,
     require_choice,
 )
-from conceptome.counterfactuals.editing import mask_edits, substitution_edits
 
-Intervention: TypeAlias = Literal["substitute", "mask"]
-
-EDITS_PER_CALL = 65_536  # fixed, so that results do not depend on the batch size; bounds the memory
 PAIR_COLUMNS = (
     *("concept", "pair", "factual", "counterfactual", "activation"),
     *("distance", "distance_percentile", "library_ratio", "matched"),
@@ -37,58 +36,53 @@ TOLERATED_DRIFT = 0.1  # share of the activation by which an encoder may differ 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Asks an encoder and a dictionary how a concept responds to edits of cells."""
+    """Asks how concepts respond to one kind of edit."""
 
     adata: AnnData
-    encoder: Encoder
-    dictionary: Dictionary
-    known: Bool[np.ndarray, " genes"]
-    """Which columns of `adata` the encoder reads."""
-    intervention: Intervention
-    batch_size: int
-    device: str
+    planner: Planner
+    responder: Responder
+    units: Names
+    """What is edited: genes, or sets of them."""
 
-    def effects(self, pairs: Pairs, concept: int) -> Effects:
-        """Measure the effect of every edit of the pairs of one concept.
+    def effects(self, parts: Sequence[Pairs], concept: int) -> list[Effects]:
+        """Measure the effect of every edit of some pairs of one concept.
 
         Parameters
         ----------
-        pairs
-            Pairs, all of this concept.
+        parts
+            Pairs, all of this concept; several, such as real and null pairs, are measured in one pass.
         concept
             The concept.
 
         Returns
         -------
-        Effects, one row per pair (per factual for ``"mask"``, which needs no counterfactual).
+        For each part one row per pair (per factual for ``"mask"`` and ``"mean"``, which need no
+        counterfactual).
 
         Raises
         ------
         InputError
             If the factuals do not activate the concept as `pairs` says they do.
         """
-        if self.intervention == "mask":
-            rows = np.unique(pairs.pair, return_index=True)[1]
-        else:
-            rows = np.arange(len(pairs))
-        cells, positions = np.unique([pairs.factual[rows], pairs.counterfactual[rows]], return_inverse=True)
-        factual, counterfactual = positions.reshape(2, len(rows))
-        view = self.adata[cells]
-        expression = self.encoder.expression(view)
-        if self.intervention == "mask":
-            edits, differs = mask_edits(expression, self.known, factual=factual)
-            cluster = cluster_labels(factual, factual)
-        else:
-            edits, differs = substitution_edits(
-                expression, self.known, factual=factual, counterfactual=counterfactual
-            )
-            cluster = cluster_labels(factual, counterfactual)
-        response = self._respond(view, _join(Edits.noop(len(cells)), edits), concept)
-        before, after = response[factual], response[len(cells) :]
-        _check_activation(before[:, 0], pairs.activation[rows], concept)
-        pair = np.nonzero(differs)[0]
-        act, pre = (self._scatter(before[pair, part] - after[:, part], differs) for part in (0, 1))
-        return Effects(concept, act, pre, differs, before[:, 0], cluster, pairs.pair[rows])
+        ends = np.concatenate([cell for pairs in parts for cell in (pairs.factual, pairs.counterfactual)])
+        rows, places = np.unique(ends, return_inverse=True)
+        cells = Cells.of(self.adata, self.responder.encoder, rows)
+        plans, start = [], 0
+        for pairs in parts:
+            factual, counterfactual = places[start : start + 2 * len(pairs)].reshape(2, -1)
+            start += 2 * len(pairs)
+            plan = self.planner.plan(pairs, cells.expression, factual=factual, counterfactual=counterfactual)
+            plans.append(plan)
+        edits = Edits.noop(len(rows))
+        for plan in plans:
+            edits = edits.followed_by(plan.edits)
+        response = self.responder.respond(cells, edits, concept)
+        before, at, found = response[: len(rows)], len(rows), []
+        for pairs, plan in zip(parts, plans, strict=True):
+            after = response[at : at + len(plan.edits)]
+            at += len(plan.edits)
+            found.append(self._effects(pairs, plan, before, after))
+        return found
 
     def noise(self, pairs: Pairs) -> float:
         """Measure the largest change of the embedding when a gene is edited to the value it has.
@@ -103,31 +97,35 @@ class Probe:
         Largest |difference| over cells and coordinates, in the encoder's units.
         """
         factual = np.unique(pairs.factual)
-        view = self.adata[factual[:: len(factual) // NOISE_CELLS + 1]]
-        values = np.where(self.known, self.encoder.expression(view).toarray(), -np.inf)
+        cells = Cells.of(self.adata, self.responder.encoder, factual[:: len(factual) // NOISE_CELLS + 1])
+        values = np.where(self.planner.known, cells.expression.toarray(), -np.inf)
         gene = values.argmax(axis=1)
-        cells = np.arange(len(gene))
-        own = Edits.single(cells, gene, values[cells, gene])
-        return float(np.abs(self._embed(view, own) - self._embed(view, Edits.noop(len(gene)))).max())
+        place = np.arange(len(gene))
+        own = Edits.single(place, gene, values[place, gene])
+        embedded = (self.responder.embed(cells, edits) for edits in (own, Edits.noop(len(gene))))
+        return float(np.abs(np.subtract(*embedded)).max())
 
-    def _embed(self, view: AnnData, edits: Edits) -> Float[np.ndarray, "edits d_embed"]:
-        return self.encoder.embed_edits(view, edits, batch_size=self.batch_size, device=self.device)
-
-    def _respond(self, view: AnnData, edits: Edits, concept: int) -> Float[np.ndarray, "edits 2"]:
-        """Compute activation and pre-activation of the concept in every edited cell."""
-
-        def read(z: np.ndarray) -> np.ndarray:
-            pre = self.dictionary.preactivations(z)
-            return np.column_stack([self.dictionary.activate_one(pre, concept), pre[:, concept]])
-
-        return np.concatenate([map_blocks(read, self._embed(view, part)) for part in _parts(edits)])
+    def _effects(
+        self,
+        pairs: Pairs,
+        plan: Plan,
+        before: Float[np.ndarray, "cells 2"],
+        after: Float[np.ndarray, "edits 2"],
+    ) -> Effects:
+        activation = before[plan.factual, 0]
+        _check_activation(activation, pairs.activation[plan.rows], int(pairs.concept[0]))
+        lost = plan.sign * (before[plan.edited[np.nonzero(plan.differs)[0]]] - after)
+        act, pre = (self._scatter(lost[:, part], plan.differs) for part in (0, 1))
+        return Effects(
+            int(pairs.concept[0]), act, pre, plan.differs, activation, plan.cluster, pairs.pair[plan.rows]
+        )
 
     def _scatter(
-        self, effect: Float[np.ndarray, " edits"], differs: Bool[np.ndarray, "pairs genes"]
-    ) -> Float[np.ndarray, "pairs genes"]:
+        self, effect: Float[np.ndarray, " edits"], differs: Bool[np.ndarray, "pairs units"]
+    ) -> Float[np.ndarray, "pairs units"]:
         matrix = np.zeros(differs.shape)
         matrix[differs] = effect
-        matrix[:, ~self.known] = np.nan
+        matrix[:, ~self.planner.measured] = np.nan
         return matrix
 
 
@@ -139,10 +137,12 @@ def effects(  # noqa: PLR0913
     *,
     concept: int,
     intervention: Intervention = "substitute",
+    gene_sets: Mapping[str, Sequence[str]] | None = None,
+    activations: Activations | None = None,
     batch_size: int = 4096,
     device: str = "cpu",
 ) -> Effects:
-    """Measure the effect of every single-gene edit in the pairs of one concept.
+    """Measure the effect of every edit in the pairs of one concept.
 
     A gene with equal values in both cells has effect exactly 0 and is not put through the encoder; a gene
     that the encoder does not know is NaN.
@@ -159,8 +159,8 @@ def effects(  # noqa: PLR0913
         Pairs of any number of concepts; ``pairs.null`` for the effects in null pairs.
     concept
         The concept to look at.
-    intervention
-        ``"substitute"`` gives the factual the counterfactual's value, ``"mask"`` sets it to 0.
+    intervention, gene_sets, activations
+        As for `attribute`.
     batch_size
         Edited cells per forward pass; changes no result.
     device
@@ -168,7 +168,8 @@ def effects(  # noqa: PLR0913
 
     Returns
     -------
-    Effects, activation (TopK recomputed) and pre-activation; positive = the gene supports the concept.
+    Effects, activation (TopK recomputed) and pre-activation; positive = the gene supports the concept. One
+    column per gene, or per set of genes.
 
     Raises
     ------
@@ -178,24 +179,34 @@ def effects(  # noqa: PLR0913
         If `pairs` or `encoder` belong to another dictionary.
     """
     probe = open_probe(
-        adata, encoder, dictionary, pairs, intervention=intervention, batch_size=batch_size, device=device
+        adata,
+        encoder,
+        dictionary,
+        pairs,
+        intervention=intervention,
+        gene_sets=gene_sets,
+        activations=activations,
+        batch_size=batch_size,
+        device=device,
     )
     if concept not in pairs.concept:
         reason = pairs.not_attributable.get(concept, "it was not paired")
         msg = f"Concept {concept} has no pairs: {reason}. Ask for one of those in pairs.concept."
         raise InputError(msg)
-    return probe.effects(select(pairs, pairs.concept == concept), concept)
+    return probe.effects([select(pairs, pairs.concept == concept)], concept)[0]
 
 
-def open_probe(
+def open_probe(  # noqa: PLR0913
     adata: AnnData,
     encoder: Encoder,
     dictionary: Dictionary,
     pairs: Pairs,
     *,
-    intervention: Intervention,
-    batch_size: int,
-    device: str,
+    intervention: Intervention = "substitute",
+    gene_sets: Mapping[str, Sequence[str]] | None = None,
+    activations: Activations | None = None,
+    batch_size: int = 4096,
+    device: str = "cpu",
 ) -> Probe:
     """Check that the parts belong together.
 
@@ -209,8 +220,8 @@ def open_probe(
         The dictionary.
     pairs
         The pairs.
-    intervention
-        The kind of edit.
+    intervention, gene_sets, activations
+        The kind of edit, as for `attribute`.
     batch_size
         Edited cells per forward pass.
     device
@@ -244,7 +255,19 @@ def open_probe(
         found = f"adata has {adata.n_obs} cells, pairs was made from {len(pairs.cell_ids)}"
         msg = f"{found}, and the ids or their order differ. Pass the cells that were encoded, in their order."
         raise InputError(msg)
-    return Probe(adata, encoder, dictionary, encoder.known(adata), intervention, batch_size, device)
+    known = encoder.known(adata)
+    units: Names = adata.var_names
+    sets: tuple[np.ndarray, ...] = ()
+    if intervention == "gene_set":
+        units, sets = set_members(gene_sets, adata.var_names)
+    elif gene_sets is not None:
+        msg = f"gene_sets go with intervention='gene_set', not with {intervention!r}. Leave one of them out."
+        raise InputError(msg)
+    means = {}
+    if intervention == "mean":
+        means = inactive_means(adata, encoder, dictionary, np.unique(pairs.concept), activations)
+    planner = Planner(intervention, known, means, sets)
+    return Probe(adata, planner, Responder(encoder, dictionary, batch_size, device), units)
 
 
 def select(pairs: Pairs, rows: Bool[np.ndarray, " pairs"]) -> Pairs:
@@ -263,23 +286,6 @@ def select(pairs: Pairs, rows: Bool[np.ndarray, " pairs"]) -> Pairs:
     """
     taken = {name: getattr(pairs, name)[rows] for name in PAIR_COLUMNS}
     return Pairs(**taken, cell_ids=pairs.cell_ids, dictionary_id=pairs.dictionary_id)
-
-
-def _parts(edits: Edits) -> Iterator[Edits]:
-    for start in range(0, len(edits), EDITS_PER_CALL):
-        stop = min(start + EDITS_PER_CALL, len(edits))
-        changes = slice(edits.indptr[start], edits.indptr[stop])
-        indptr = edits.indptr[start : stop + 1] - edits.indptr[start]
-        yield Edits(edits.cells[start:stop], indptr, edits.genes[changes], edits.values[changes])
-
-
-def _join(one: Edits, other: Edits) -> Edits:
-    return Edits(
-        np.concatenate([one.cells, other.cells]),
-        np.concatenate([one.indptr, one.indptr[-1] + other.indptr[1:]]),
-        np.concatenate([one.genes, other.genes]),
-        np.concatenate([one.values, other.values]),
-    )
 
 
 def _check_activation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -134,20 +135,47 @@ def bootstrap(
     ci_high
         97.5th percentile.
     """
+    se, low, high = (np.where(np.isnan(effects.act[0]), np.nan, 0.0) for _ in range(3))
+    for genes, resampled in _resamples(effects, aggregate, n_bootstrap=n_bootstrap, rng=rng):
+        se[genes] = resampled.std(axis=1, ddof=1)
+        low[genes], high[genes] = np.quantile(resampled, [0.025, 0.975], axis=1, overwrite_input=True)
+    return se, low, high
+
+
+def standard_error(
+    effects: Effects, aggregate: Aggregate, *, n_bootstrap: int, rng: np.random.Generator
+) -> Float[np.ndarray, " genes"]:
+    """Compute what `bootstrap` gives as the standard error, without the interval.
+
+    Parameters
+    ----------
+    effects, aggregate, n_bootstrap, rng
+        As for `bootstrap`.
+
+    Returns
+    -------
+    Standard deviation of the resampled attribution.
+    """
+    se = np.where(np.isnan(effects.act[0]), np.nan, 0.0)
+    for genes, resampled in _resamples(effects, aggregate, n_bootstrap=n_bootstrap, rng=rng):
+        se[genes] = resampled.std(axis=1, ddof=1)
+    return se
+
+
+def _resamples(
+    effects: Effects, aggregate: Aggregate, *, n_bootstrap: int, rng: np.random.Generator
+) -> Iterator[tuple[Int[np.ndarray, " some"], Float[np.ndarray, "some resamples"]]]:
+    """Go through the genes that differ, some at a time, with their resampled attributions."""
     top = numerator(effects, aggregate)
     n_factuals = len(top)
     weights = rng.multinomial(n_factuals, np.full(n_factuals, 1 / n_factuals), size=n_bootstrap).T.astype(
         float
     )
     bottom = denominator(effects, aggregate) @ weights
-    se, low, high = (np.where(np.isnan(top[0]), np.nan, 0.0) for _ in range(3))
     differing = np.flatnonzero(effects.differs.any(axis=0))
     for start in range(0, len(differing), GENE_BLOCK):
         genes = differing[start : start + GENE_BLOCK]
-        resampled = (top[:, genes].T @ weights) / bottom
-        se[genes] = resampled.std(axis=1, ddof=1)
-        low[genes], high[genes] = np.quantile(resampled, [0.025, 0.975], axis=1)
-    return se, low, high
+        yield genes, (top[:, genes].T @ weights) / bottom
 
 
 def sign_test(effects: Effects, *, n_flips: int, alpha: float, rng: np.random.Generator) -> SignTest:

@@ -40,6 +40,7 @@ from conceptome.core.results import (
     DifferentialExpression,
     Enrichment,
     Evaluation,
+    PairEffects,
     Ranking,
     signal_to_noise,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "Names",
     "NotEditableError",
     "OneHiddenLayer",
+    "PairEffects",
     "Pairs",
     "Ranking",
     "Reinitialisable",

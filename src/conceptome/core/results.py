@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -140,6 +141,60 @@ class Attributions:
             value = signal_to_noise(value, se)
         return pd.DataFrame(value, index=pd.Index(self.concepts, name="concept"), columns=self.genes)
 
+    def genes_of(self, concept: int, *, n: int | None = 20) -> pd.DataFrame:
+        """Return the genes of a concept, drivers first, then by |attribution|.
+
+        Parameters
+        ----------
+        concept
+            The concept.
+        n
+            How many; None = all that were measured.
+
+        Returns
+        -------
+        One row per gene, with the columns of ``attributions.parquet`` that differ between genes.
+
+        Raises
+        ------
+        InputError
+            If the concept was not attributed.
+        """
+        if concept not in self.concepts:
+            msg = f"Concept {concept} is not among the {len(self.concepts)} that were attributed."
+            raise InputError(msg)
+        row = int(np.flatnonzero(self.concepts == concept)[0])
+        frame = pd.DataFrame(
+            {"gene": self.genes, **{name: getattr(self, name)[row] for name in GENE_COLUMNS}}
+        )
+        return _strongest(frame, n)
+
+    def concepts_of(self, gene: str, *, n: int | None = 20) -> pd.DataFrame:
+        """Return the concepts that a gene supports or opposes, those it drives first, then by |attribution|.
+
+        Parameters
+        ----------
+        gene
+            Its name in the data.
+        n
+            How many; None = all.
+
+        Returns
+        -------
+        One row per concept.
+
+        Raises
+        ------
+        InputError
+            If there is no such gene.
+        """
+        require_gene(gene, self.genes)
+        column = self.genes.get_loc(gene)
+        frame = pd.DataFrame(
+            {"concept": self.concepts, **{name: getattr(self, name)[:, column] for name in GENE_COLUMNS}}
+        )
+        return _strongest(frame, n)
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per concept and gene, with the columns of ``attributions.parquet``."""
         n_concepts, n_genes = self.attribution.shape
@@ -163,6 +218,93 @@ class Attributions:
         frame["intervention"] = pd.Categorical([self.intervention] * len(frame))
         frame["status"] = pd.Categorical(np.repeat(self.status, n_genes))
         return frame
+
+
+GENE_COLUMNS = (
+    *("attribution", "se", "ci_low", "ci_high", "effect_act", "effect_pre"),
+    *("n_differing", "sign_consistency", "p", "q", "drives"),
+)
+
+
+def _strongest(frame: pd.DataFrame, n: int | None) -> pd.DataFrame:
+    measured = frame[frame["attribution"].notna()].reset_index(drop=True)
+    strength = measured["attribution"].abs()
+    order = np.lexsort((-strength.to_numpy(), ~measured["drives"].to_numpy()))
+    return measured.iloc[order[:n]].reset_index(drop=True)
+
+
+@dataclass(frozen=True, eq=False)
+class PairEffects:
+    """Effects in the single pairs, sparse: one row per pair, entries where an edit changed something."""
+
+    concept: Int[np.ndarray, " pairs"]
+    pair: Int[np.ndarray, " pairs"]
+    """Number of the factual within its concept, as in ``pairs.parquet``."""
+    activation: Float[np.ndarray, " pairs"]
+    """Activation of the factual by which a relative effect is divided."""
+    indptr: Int[np.ndarray, " pairs_plus_one"]
+    gene: Int[np.ndarray, " entries"]
+    """Position in `genes`."""
+    act: Float[np.ndarray, " entries"]
+    """Effect on the activation, float32; positive = the gene supports the concept."""
+    pre: Float[np.ndarray, " entries"]
+    """Effect on the pre-activation, float32."""
+    genes: Names
+
+    def of_concept(self, concept: int) -> pd.DataFrame:
+        """Return every entry of a concept: ``concept, pair, activation, gene, act, pre``."""
+        return self._frame(np.flatnonzero(np.repeat(self.concept == concept, np.diff(self.indptr))))
+
+    def of_gene(self, gene: str) -> pd.DataFrame:
+        """Return every entry of a gene: ``concept, pair, activation, gene, act, pre``.
+
+        Parameters
+        ----------
+        gene
+            Its name in the data.
+
+        Raises
+        ------
+        InputError
+            If there is no such gene.
+        """
+        require_gene(gene, self.genes)
+        return self._frame(np.flatnonzero(self.gene == self.genes.get_loc(gene)))
+
+    def _frame(self, entries: Int[np.ndarray, " some"]) -> pd.DataFrame:
+        row = np.searchsorted(self.indptr, entries, side="right") - 1
+        return pd.DataFrame(
+            {
+                "concept": self.concept[row],
+                "pair": self.pair[row],
+                "activation": self.activation[row],
+                "gene": self.genes[self.gene[entries]],
+                "act": self.act[entries],
+                "pre": self.pre[entries],
+            }
+        )
+
+
+def require_gene(gene: str, genes: Names) -> None:
+    """Refuse a gene that is not there, and name those that it may be.
+
+    Parameters
+    ----------
+    gene
+        Wanted.
+    genes
+        Those there are.
+
+    Raises
+    ------
+    InputError
+        If it is none of them.
+    """
+    if gene not in genes:
+        near = difflib.get_close_matches(gene, [str(name) for name in genes], n=3)
+        alike = f" Did you mean {' or '.join(near)}?" if near else ""
+        msg = f"There is no gene {gene!r} among the {len(genes):,} of the attribution.{alike}"
+        raise InputError(msg)
 
 
 @dataclass(frozen=True, eq=False)
