@@ -14,6 +14,7 @@ from conceptome.core import (
     DictionaryMismatchError,
     Embeddings,
     InputError,
+    Names,
     require_at_least,
 )
 from conceptome.counterfactuals.search import CellPool
@@ -118,7 +119,35 @@ def obs_codes(
     if obs is None:
         msg = f"match_on and describe name {sorted(set(names))}, but obs was not given. Pass obs=adata.obs."
         raise InputError(msg)
-    _check_cells("obs", obs.index, activations)
+    return label_codes(obs, activations.cell_ids, names, of="the activations")
+
+
+def label_codes(
+    obs: pd.DataFrame, cell_ids: Names, names: Sequence[str], *, of: str
+) -> dict[str, Int[np.ndarray, " cells"]]:
+    """Turn columns of an annotation of the right cells into integer codes; -1 where a value is missing.
+
+    Parameters
+    ----------
+    obs
+        Annotation of the cells.
+    cell_ids
+        The right cells.
+    names
+        Columns to encode.
+    of
+        Whose cells they are, for the message.
+
+    Returns
+    -------
+    Codes by column name.
+
+    Raises
+    ------
+    InputError
+        If `obs` describes other cells or lacks a column.
+    """
+    _check_cells("obs", obs.index, cell_ids, of=of)
     for name in names:
         if name not in obs.columns:
             msg = f"obs has no column {name!r}; it has {', '.join(map(str, obs.columns))}."
@@ -162,7 +191,7 @@ def cell_pool(
         If the parts do not fit together.
     """
     if isinstance(library_size, pd.Series):
-        _check_cells("library_size", library_size.index, activations)
+        _check_cells("library_size", library_size.index, activations.cell_ids)
     return CellPool(
         values=values,
         barred=barred,
@@ -172,9 +201,9 @@ def cell_pool(
     )
 
 
-def _check_cells(what: str, index: pd.Index, activations: Activations) -> None:
-    if not index.equals(activations.cell_ids):
-        found = f"{what} describes {len(index)} cells, the activations {len(activations.cell_ids)}"
+def _check_cells(what: str, index: pd.Index, cell_ids: Names, *, of: str = "the activations") -> None:
+    if not index.equals(cell_ids):
+        found = f"{what} describes {len(index)} cells, {of} {len(cell_ids)}"
         msg = f"{found}, and the ids or their order differ. Pass the cells that were encoded, in their order."
         raise InputError(msg)
 
@@ -207,7 +236,7 @@ def embedded_values(
         If they come from another encoder than the dictionary's.
     """
     if isinstance(embeddings, Embeddings):
-        _check_cells("embeddings", embeddings.cell_ids, activations)
+        _check_cells("embeddings", embeddings.cell_ids, activations.cell_ids)
         if dictionary is not None:
             require_source(
                 embeddings, dictionary_id=dictionary.dictionary_id, encoder_id=dictionary.encoder_id
