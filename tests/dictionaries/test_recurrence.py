@@ -1,6 +1,7 @@
 """Stability of planted dictionaries: known concepts come back, the others do not."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conceptome.core import DictionaryMismatchError, InputError
@@ -85,6 +86,18 @@ def test_a_concept_without_a_counterpart_has_no_stability():
     found = stability([SEEDS[0], small], n_null=3).concepts
     assert found["stability"].notna().to_numpy().nonzero()[0].tolist() == [3, 8]
     assert found["p"].isna().equals(found["stability"].isna())
+    assert (found["recurrence"] == 0).all()  # three draws cannot tell a concept from chance
+
+
+@pytest.mark.parametrize("by", ["directions", "activations"])
+def test_stability_and_consensus_tell_the_same_concepts(by):
+    z = np.random.default_rng(0).normal(size=(300, 6)) ** 3 @ SHARED
+    others = [SEEDS[0], *(partly_shared(seed, noise=0.4) for seed in (2, 3)), SEEDS[3]]
+    followed = stability(others, by=by, embeddings=z, n_null=100).concepts
+    found = consensus(others, by=by, embeddings=z, min_recurrence=0.01)
+    expected = pd.Series(found.recurrence, found.concept).reindex(range(16), fill_value=0.0)
+    assert expected.nunique() > 1
+    np.testing.assert_array_equal(followed["recurrence"], expected)
 
 
 @pytest.mark.parametrize("by", ["directions", "activations"])

@@ -284,7 +284,7 @@ def test_concepts_that_could_not_be_judged_are_listed_with_the_reason(contents, 
 
 
 def seeds(contents, **means):
-    """Stability over three seeds; the first five concepts return in the same cells."""
+    """Stability over three seeds; the first five concepts are above chance, four recur."""
     n_concepts = len(contents.concepts)
     ranks = np.arange(n_concepts)
     tables = [
@@ -295,6 +295,7 @@ def seeds(contents, **means):
                 "stability": 0.95 - 0.05 * ranks,
                 "null": 0.2,
                 "p": 0.01 + (ranks > 4),
+                "recurrence": np.where(ranks < 4, 1.0, 0.5),
             }
         )
         for by in means
@@ -322,19 +323,22 @@ def test_stability_is_judged_beside_random_encoders(contents, tmp_path, directio
     assert "R² over all cells is 0.820 ± 0.020." in section
     assert said in section
     n_concepts = len(contents.concepts)
-    row = f"Cells that activate it (correlation) {activations:.2f} ± 0.05 0.20 0.40 5 of {n_concepts} 5"
+    row = f"Cells that activate it (correlation) {activations:.2f} ± 0.05 0.20 0.40 5 of {n_concepts} 4"
     assert row in section
     first = contents.concepts.loc[0, "best_label"]
     assert f"The concepts that return in the same cells most faithfully: 0 {first} 0.95 , 1 " in section
+    named = section[section.index("most faithfully:") : section.index("Every concept beside")]
+    assert " 3 " in named
+    assert " 0.75" not in named
 
 
 def test_it_is_said_when_no_concept_returns(contents, tmp_path):
     record = seeds(contents, directions=0.5, activations=0.5)
-    none = dataclasses.replace(record, concepts=record.concepts.assign(p=1.0))
+    none = dataclasses.replace(record, concepts=record.concepts.assign(recurrence=0.5))
     path = tmp_path / "report.html"
     write_report(path, dataclasses.replace(contents, stability=none), max_cards=1)
     text = Page(path.read_text(encoding="utf-8")).text
-    assert "No single concept returns in the same cells with every seed (mean correlation of 0.7" in text
+    assert "No single concept returns in the same cells with every seed (correlation of 0.7 or more)" in text
 
 
 def test_modules_are_drawn_with_a_band_for_each_concept(grouped, page, tmp_path):

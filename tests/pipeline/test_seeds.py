@@ -61,7 +61,8 @@ def test_further_seeds_tell_the_stability_and_nothing_else_changes(finished, tmp
     for name in KEPT:
         assert checksum(folder / f"{name}.parquet") == checksum(finished / f"{name}.parquet")
     concepts = pd.read_parquet(folder / "concepts.parquet")
-    names = ["stability", "stability_null", "stability_activations"]
+    recurring = ["recurring_directions", "recurring_activations"]
+    names = ["stability", "stability_null", "stability_activations", *recurring]
     assert pd.read_parquet(finished / "concepts.parquet")[names].isna().all(axis=None)
     assert concepts[names].notna().all(axis=None)
     assert concepts["stability"].max() <= 1
@@ -73,7 +74,14 @@ def test_further_seeds_tell_the_stability_and_nothing_else_changes(finished, tmp
     embeddings = storage.load_embeddings(folder / "embeddings.zarr")
     matching = cm.dictionaries.match_concepts(first, second, embeddings=embeddings, n_null=20)
     np.testing.assert_allclose(concepts["stability"], matching.similarity)
+    cells = storage.load_stability(folder / "stability.parquet").of("activations")
+    same = cm.dictionaries.match_concepts(first, second, by="activations", embeddings=embeddings, n_null=20)
+    expected = (same.similarity >= 0.7) & (same.p <= 0.05)
+    assert 0 < expected.sum() < config.n_concepts
+    np.testing.assert_array_equal(concepts["recurring_activations"], expected)
+    np.testing.assert_array_equal(cells["recurrence"] == 1, expected)
     text = (folder / "report.html").read_text()
+    assert text.count("returns with every seed") == expected.sum()
     assert "The dictionary was trained with 2 seeds" in text
     assert "Run again with --n-seeds 5" in (finished / "report.html").read_text()
 

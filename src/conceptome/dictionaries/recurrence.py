@@ -8,13 +8,15 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from conceptome.core import Dictionary, Embeddings, InputError, require_at_least
 from conceptome.dictionaries.comparison import By, Matching, match_concepts
 
 SAME = 0.7
 """Least similarity at which two concepts count as the same; a convention."""
+ABOVE_CHANCE = 0.05
+"""Most of the random matchings that may reach it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +24,9 @@ class Stability:
     """How similar dictionaries are to each other, and each concept of the first to its counterparts."""
 
     concepts: pd.DataFrame
-    """``concept, stability, null, p``: for each concept of the first dictionary the mean similarity to its
-    counterparts in the others, what chance reaches, and how often; NaN for one without a counterpart."""
+    """``concept, stability, null, p, recurrence``: for each concept of the first dictionary the mean
+    similarity to its counterparts in the others, what chance reaches, and how often, NaN for one without a
+    counterpart; and the share of the others in which it recurs, see `consensus`."""
     pairs: pd.DataFrame
     """``a, b, similarity, null``: means over matched concepts, for every two dictionaries, by position."""
     by: By
@@ -89,7 +92,7 @@ def stability(
     by, embeddings, seed
         See `match_concepts`; with embeddings the null has their covariance.
     n_null
-        Random matchings for every two dictionaries.
+        Random matchings for every two dictionaries; with fewer than 19 no concept recurs.
 
     Returns
     -------
@@ -112,7 +115,9 @@ def stability(
     rows = [(i, j, found.similarity.mean(), found.null.mean()) for (i, j), found in matchings.items()]
     with_first = [matchings[0, j] for j in range(1, len(dictionaries))]
     return Stability(
-        _follow(with_first, dictionaries[0].n_concepts),
+        _follow(with_first, dictionaries[0].n_concepts).assign(
+            recurrence=(_members(with_first, dictionaries[0].n_concepts) >= 0).mean(axis=1)
+        ),
         pd.DataFrame(rows, columns=["a", "b", "similarity", "null"]),
         by,
         tuple(each.dictionary_id for each in dictionaries),
@@ -161,12 +166,9 @@ def consensus(
         raise InputError(msg)
     first, others = dictionaries[0], dictionaries[1:]
     found = [match_concepts(first, each, by=by, embeddings=embeddings, seed=seed) for each in others]
-    members = np.full((first.n_concepts, len(dictionaries)), -1)
-    members[:, 0] = np.arange(first.n_concepts)
-    for at, matching in enumerate(found, start=1):
-        same = (matching.similarity >= min_similarity) & (matching.p <= 0.05)
-        members[matching.concept_a[same], at] = matching.concept_b[same]
-    recurrence = (members[:, 1:] >= 0).mean(axis=1)
+    recurring = _members(found, first.n_concepts, min_similarity=min_similarity)
+    members = np.column_stack([np.arange(first.n_concepts), recurring])
+    recurrence = (recurring >= 0).mean(axis=1)
     chosen = np.argsort(-recurrence, kind="stable")
     chosen = chosen[recurrence[chosen] >= min_recurrence]
     total = sum(
@@ -181,6 +183,35 @@ def consensus(
         np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True)),
         tuple(each.dictionary_id for each in dictionaries),
     )
+
+
+def same_concepts(matching: Matching, *, min_similarity: float = SAME) -> Bool[np.ndarray, " pairs"]:
+    """Tell which matched concepts are the same: similar enough, and more than chance allows.
+
+    Parameters
+    ----------
+    matching
+        Of two dictionaries, with 19 random matchings or more.
+    min_similarity
+        Least similarity.
+
+    Returns
+    -------
+    One entry per matched pair.
+    """
+    same: np.ndarray = (matching.similarity >= min_similarity) & (matching.p <= ABOVE_CHANCE)
+    return same
+
+
+def _members(
+    matchings: Sequence[Matching], n_concepts: int, *, min_similarity: float = SAME
+) -> Int[np.ndarray, "concepts others"]:
+    """Find each concept of the first dictionary in the others; -1 where it does not recur."""
+    members = np.full((n_concepts, len(matchings)), -1)
+    for at, matching in enumerate(matchings):
+        same = same_concepts(matching, min_similarity=min_similarity)
+        members[matching.concept_a[same], at] = matching.concept_b[same]
+    return members
 
 
 def _require_several(dictionaries: Sequence[Dictionary]) -> None:

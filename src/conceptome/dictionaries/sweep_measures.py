@@ -15,7 +15,7 @@ from conceptome.dictionaries.comparison import By, Matching, match_concepts
 from conceptome.dictionaries.fidelity import explained_variance
 from conceptome.dictionaries.heldout import HeldoutSplit
 from conceptome.dictionaries.random_sae import RandomSaeDictionary
-from conceptome.dictionaries.recurrence import SAME
+from conceptome.dictionaries.recurrence import same_concepts
 
 N_NULL = 20
 PER_DICTIONARY = [
@@ -124,7 +124,7 @@ def _recurring(matchings: Matchings, at: int, *, n_concepts: int) -> Bool[np.nda
         if at in pair:
             own = found.concept_a if pair[0] == at else found.concept_b
             same = np.zeros(n_concepts, dtype=bool)
-            same[own[(found.similarity >= SAME) & (found.p <= 0.05)]] = True
+            same[own[same_concepts(found)]] = True
             everywhere &= same
     return everywhere
 

@@ -19,7 +19,8 @@ class SeedStability:
     """How far concepts depend on the seed."""
 
     concepts: pd.DataFrame
-    """``by, concept, stability, null, p`` for each concept of the first dictionary; see `Stability`."""
+    """``by, concept, stability, null, p, recurrence`` for each concept of the first dictionary; see
+    `Stability`."""
     summary: pd.DataFrame
     """``by, mean, sd, null, random_sae``: matched similarity over pairs of dictionaries, what chance reaches,
     and what frozen random autoencoders of the same size reach."""
@@ -27,7 +28,7 @@ class SeedStability:
     """Of each dictionary, on the given cells."""
 
     def of(self, by: By) -> pd.DataFrame:
-        """Return ``stability, null, p`` of each concept, indexed by concept."""
+        """Return ``stability, null, p, recurrence`` of each concept, indexed by concept."""
         return self.concepts[self.concepts["by"] == by].set_index("concept").drop(columns="by")
 
 

@@ -48,7 +48,8 @@ def summarise_concepts(
     ``concept, frequency, mean_activation`` (over the cells that activate it), ``best_label_key, best_label,
     best_label_f1`` (missing without labels), ``top_genes`` (the strongest that drive it, joined by ``;``),
     ``n_drivers, top_term, top_term_q, status, stability`` (of the direction, over seeds), ``stability_null``
-    (what chance reaches), ``stability_activations`` (the same of the activations); NaN with a single seed.
+    (what chance reaches), ``stability_activations`` (the same of the activations), ``recurring_directions``
+    and ``recurring_activations`` (whether every other seed has the concept); missing with a single seed.
     """
     n_concepts = activations.n_concepts
     frequency = activations.frequency()
@@ -66,12 +67,16 @@ def summarise_concepts(
 
 
 def _stability(record: SeedStability | None, n_concepts: int) -> dict[str, Any]:
-    names = ("stability", "stability_null", "stability_activations")
+    means = ("stability", "stability_null", "stability_activations")
+    recurring = ("recurring_directions", "recurring_activations")
     if record is None:
-        return dict.fromkeys(names, np.full(n_concepts, np.nan))
+        unknown = pd.array([pd.NA] * n_concepts, dtype="boolean")
+        return dict.fromkeys(means, np.full(n_concepts, np.nan)) | dict.fromkeys(recurring, unknown)
     directions, activations = record.of("directions"), record.of("activations")
     columns = (directions["stability"], directions["null"], activations["stability"])
-    return {name: column.to_numpy() for name, column in zip(names, columns, strict=True)}
+    numbers = {name: column.to_numpy() for name, column in zip(means, columns, strict=True)}
+    everywhere = ((table["recurrence"] == 1).array.astype("boolean") for table in (directions, activations))
+    return numbers | dict(zip(recurring, everywhere, strict=True))
 
 
 def _best_labels(activations: Activations, labels: pd.DataFrame, *, seed: int) -> pd.DataFrame:

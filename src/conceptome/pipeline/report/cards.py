@@ -195,7 +195,8 @@ class CardMaker:
         if np.isfinite(row.stability):
             chance = number(row.stability_null, digits=2)
             facts.append(("Direction over seeds", f"{number(row.stability, digits=2)} (chance {chance})"))
-            facts.append(("Cells over seeds", number(row.stability_activations, digits=2)))
+            returns = ", returns with every seed" if row.recurring else ""
+            facts.append(("Cells over seeds", number(row.stability_activations, digits=2) + returns))
         if row.module is not None:
             facts.append(("Module", str(row.module)))
         return (*facts, *self._pair_facts(row), *self._attribution_facts(row))

@@ -47,6 +47,8 @@ class ConceptRow:
     stability_null: float
     """What chance reaches."""
     stability_activations: float
+    recurring: bool
+    """Whether every other seed has the concept, by the cells that activate it."""
     module: int | None
     status: str
     """``"ok"``, ``"underpowered"``, ``"not attributable: ..."``, or empty without attributions."""
@@ -113,6 +115,7 @@ def concept_rows(contents: ReportContents) -> list[ConceptRow]:
                 stability=_number(record.get("stability")),
                 stability_null=_number(record.get("stability_null")),
                 stability_activations=_number(record.get("stability_activations")),
+                recurring=record.get("recurring_activations") is True,
                 module=None if pd.isna(record.get("module", pd.NA)) else int(record["module"]),
                 raised=_raised(contents, concept),
                 **genes,

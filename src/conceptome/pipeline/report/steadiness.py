@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from conceptome.dictionaries.comparison import By
-from conceptome.dictionaries.recurrence import SAME
 from conceptome.evaluation import SeedStability
 from conceptome.pipeline.report.contents import ReportContents
 from conceptome.pipeline.report.figures import Picture, chart
@@ -35,7 +34,7 @@ class StabilityLine:
     n_clear: int
     """Concepts more similar to their counterparts than chance allows."""
     n_same: int
-    """Of these, with a mean similarity at which two concepts count as the same."""
+    """Concepts that every other seed has."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Steadiness:
     verdict: str
     lines: tuple[StabilityLine, ...]
     returning: tuple[tuple[ConceptRow, float], ...]
-    """Concepts that count as the same by their cells in the other seeds, and how similar they are."""
+    """Concepts that every other seed has, by their cells, and how similar they are in the mean."""
     picture: Picture
 
 
@@ -67,7 +66,7 @@ def steadiness(contents: ReportContents, rows: Sequence[ConceptRow]) -> Steadine
     if record is None:
         return None
     table = record.of("activations")
-    same = table[(table["p"] <= ALPHA) & (table["stability"] >= SAME)]["stability"].nlargest(N_NAMED)
+    same = table[table["recurrence"] == 1]["stability"].nlargest(N_NAMED)
     by_concept = {row.concept: row for row in rows}
     picture = chart(
         lambda ax: seeds.stability(record, ax=ax),
@@ -87,15 +86,14 @@ def _line(record: SeedStability, by: By) -> StabilityLine:
     table, summary = record.of(by), record.summary
     values = summary.loc[summary["by"] == by, ["mean", "sd", "null", "random_sae"]].to_numpy(dtype=float)
     mean, sd, null, random_sae = values[0].tolist()
-    clear = table["p"] <= ALPHA
     return StabilityLine(
         name=MEASURES[by],
         mean=mean,
         sd=sd,
         null=null,
         random_sae=random_sae,
-        n_clear=int(clear.sum()),
-        n_same=int((clear & (table["stability"] >= SAME)).sum()),
+        n_clear=int((table["p"] <= ALPHA).sum()),
+        n_same=int((table["recurrence"] == 1).sum()),
     )
 
 
