@@ -117,7 +117,11 @@ def test_concepts_without_pairs_say_why():
 
 def test_columns_are_those_with_labels_unless_named():
     obs = labels(["a", "b"], ["a", "b"]).assign(
-        well=[f"w{i}" for i in range(N_CELLS)], n_counts=1.0, one="same", flag=[True, False] * (N_CELLS // 2)
+        alike=np.tile(["x", "y"], N_CELLS // 2),
+        well=[f"w{i}" for i in range(N_CELLS)],
+        n_counts=1.0,
+        one="same",
+        flag=np.arange(N_CELLS) % 3 == 0,
     )
     assert [name for name in diagnose(make_pairs(), obs=obs) if name.startswith("v_")] == [
         "v_donor",

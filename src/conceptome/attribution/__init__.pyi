@@ -1,6 +1,7 @@
 from .differential import differential_expression
 from .edit_effects import effects
 from .estimate import attribute
+from .sensitivity import sensitivity
 from .workers import DaskWorkers, LocalWorkers, Serial
 
 __all__ = [
@@ -10,4 +11,5 @@ __all__ = [
     "attribute",
     "differential_expression",
     "effects",
+    "sensitivity",
 ]

@@ -44,7 +44,7 @@ def diagnose(
         Annotation of the same cells.
     columns
         Columns of `obs` with labels; by default all with text, categories or truth values, of 2 to 50
-        different ones.
+        different ones, and of those that divide the cells alike the first.
 
     Returns
     -------
@@ -84,8 +84,13 @@ def _codes(
             msg = f"columns names {list(columns)}, but obs was not given. Pass obs=adata.obs."
             raise InputError(msg)
         return {}
-    names = _label_columns(obs) if columns is None else columns
-    return label_codes(obs, pairs.cell_ids, names, of="the pairs")
+    codes = label_codes(
+        obs, pairs.cell_ids, _label_columns(obs) if columns is None else columns, of="the pairs"
+    )
+    if columns is None:
+        partitions = {code.tobytes(): name for name, code in reversed(codes.items())}
+        codes = {name: code for name, code in codes.items() if name in partitions.values()}
+    return codes
 
 
 def _label_columns(obs: pd.DataFrame) -> list[str]:
