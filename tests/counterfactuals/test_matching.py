@@ -6,7 +6,7 @@ from scipy.spatial.distance import cdist
 
 from conceptome.core import Activations, DictionaryMismatchError, Embeddings, InputError
 from conceptome.counterfactuals import match
-from conceptome.counterfactuals.inputs import _log_library
+from conceptome.counterfactuals.inputs import _log_library, embedded_values
 
 N_CELLS, N_CONCEPTS = 400, 9
 
@@ -173,6 +173,16 @@ def test_library_size_may_be_a_series_of_counts(cells):
         match(activations, embeddings, library_size=counts.iloc[::-1])
     with pytest.raises(InputError, match=r"library_size has 399 values, 0 of them not above 0; expected the"):
         _log_library(library[1:], N_CELLS, caliper=None)
+
+
+def test_embeddings_may_lie_on_disk(cells, tmp_path):
+    activations, embeddings, _, _ = cells
+    np.save(tmp_path / "embeddings.npy", embeddings.values)
+    on_disk = np.load(tmp_path / "embeddings.npy", mmap_mode="r")
+    assert np.shares_memory(embedded_values(activations, on_disk, None), on_disk)
+    one, other = match(activations, embeddings), match(activations, on_disk)
+    pd.testing.assert_frame_equal(one.to_frame(), other.to_frame())
+    pd.testing.assert_frame_equal(one.null.to_frame(), other.null.to_frame())
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])

@@ -1,8 +1,12 @@
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
+from threadpoolctl import threadpool_limits
 
 from conceptome.counterfactuals import search
 from conceptome.counterfactuals.search import CellPool, nearest_admissible
@@ -91,3 +95,31 @@ def test_of_very_many_equal_distances_any_are_found():
     found = nearest_admissible(pool, np.array([150]), np.array([0]), n_neighbours=3)[0]
     assert len(np.unique(found)) == 3
     assert ((found >= 0) & (found != 150)).all()
+
+
+def test_number_of_threads_does_not_matter():
+    pool = make_pool(4, n_cells=900, n_concepts=8)
+    cells, concepts = queries_of(pool)
+    assert len(cells) > 2 * search.QUERY_BLOCK
+    found = []
+    for n_threads in (1, 3):
+        with threadpool_limits(n_threads):
+            found.append(nearest_admissible(pool, cells, concepts, n_neighbours=5))
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], by_brute_force(pool, cells, concepts, 5))
+
+
+def test_values_on_disk_are_read_block_by_block(tmp_path, monkeypatch):
+    pool = make_pool(5, n_cells=20_000, d_embed=64, n_concepts=1)
+    np.save(tmp_path / "cells.npy", pool.values)
+    on_disk = replace(pool, values=np.load(tmp_path / "cells.npy", mmap_mode="r"))
+    monkeypatch.setattr(search, "CELL_BLOCK", 100)
+    monkeypatch.setattr(search, "CENTRE_CELLS", 100)
+    cells = np.arange(30)
+    expected = nearest_admissible(pool, cells, np.zeros_like(cells), n_neighbours=1)  # compiles too
+    tracemalloc.start()
+    found = nearest_admissible(on_disk, cells, np.zeros_like(cells), n_neighbours=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, expected)
+    assert peak < on_disk.values.nbytes / 2, "a copy of all cells would take as much as they do"
