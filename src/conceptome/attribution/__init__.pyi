@@ -1,6 +1,7 @@
 from .differential import differential_expression
 from .edit_effects import effects
 from .estimate import attribute
+from .gradients import gradient_effects
 from .sensitivity import sensitivity
 from .workers import DaskWorkers, LocalWorkers, Serial
 
@@ -11,5 +12,6 @@ __all__ = [
     "attribute",
     "differential_expression",
     "effects",
+    "gradient_effects",
     "sensitivity",
 ]
