@@ -1,6 +1,7 @@
 """A small world whose attributions are known: a bare linear encoder, a TopK dictionary, Poisson counts."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -67,3 +68,45 @@ def world(counts) -> World:
 @pytest.fixture(scope="session")
 def build_world():
     return make_world
+
+
+def read_golden(shared, name, **options):
+    """Encoder, dictionary, cells and the golden values of one file."""
+    data = dict(np.load(shared / "fixtures" / "attribution_golden" / f"{name}.npz"))
+    matrix = data.get("X", data.get("counts"))
+    genes = pd.Index([f"gene{i}" for i in range(matrix.shape[1])])
+    options = LinearOptions(**{"target_sum": None, "log1p": False} | options)
+    encoder = LinearEncoder(data["We"], data["be"], genes, options=options)
+    weights = Weights(
+        data["Ws"], data["bs"], np.ascontiguousarray(data["Wd"].T), data["bdec"], np.zeros_like(data["bdec"])
+    )
+    dictionary = TopKDictionary(weights, int(data["k"]), encoder_id=encoder.encoder_id)
+    cells = [f"cell{i}" for i in range(len(matrix))]
+    return encoder, dictionary, AnnData(matrix, pd.DataFrame(index=cells), pd.DataFrame(index=genes)), data
+
+
+@pytest.fixture
+def golden(shared):
+    return partial(read_golden, shared)
+
+
+def make_pairs(concept, factual, counterfactual, *, activation, cells, dictionary):
+    n = len(factual)
+    return Pairs(
+        concept=np.full(n, concept),
+        pair=np.arange(n),
+        factual=np.asarray(factual),
+        counterfactual=np.asarray(counterfactual),
+        activation=np.asarray(activation),
+        distance=np.ones(n),
+        distance_percentile=np.full(n, 50.0),
+        library_ratio=np.ones(n),
+        matched=np.full(n, "", dtype=object),
+        cell_ids=cells.obs_names,
+        dictionary_id=dictionary.dictionary_id,
+    )
+
+
+@pytest.fixture(scope="session")
+def pairs_of():
+    return make_pairs

@@ -1,47 +1,13 @@
 import numpy as np
-import pandas as pd
 import pytest
-from anndata import AnnData
 
 from conceptome.attribution import effects
-from conceptome.core import DictionaryMismatchError, Edits, InputError, Pairs
+from conceptome.core import DictionaryMismatchError, Edits, InputError
 from conceptome.dictionaries import TopKDictionary, Weights
 from conceptome.encoders import LinearEncoder, LinearOptions, reencode_edits
 
 
-def golden(shared, name, **options):
-    """Encoder, dictionary, cells and the golden values of one file."""
-    data = dict(np.load(shared / "fixtures" / "attribution_golden" / f"{name}.npz"))
-    matrix = data.get("X", data.get("counts"))
-    genes = pd.Index([f"gene{i}" for i in range(matrix.shape[1])])
-    options = LinearOptions(**{"target_sum": None, "log1p": False} | options)
-    encoder = LinearEncoder(data["We"], data["be"], genes, options=options)
-    weights = Weights(
-        data["Ws"], data["bs"], np.ascontiguousarray(data["Wd"].T), data["bdec"], np.zeros_like(data["bdec"])
-    )
-    dictionary = TopKDictionary(weights, int(data["k"]), encoder_id=encoder.encoder_id)
-    cells = [f"cell{i}" for i in range(len(matrix))]
-    return encoder, dictionary, AnnData(matrix, pd.DataFrame(index=cells), pd.DataFrame(index=genes)), data
-
-
-def pairs_of(concept, factual, counterfactual, *, activation, cells, dictionary):
-    n = len(factual)
-    return Pairs(
-        concept=np.full(n, concept),
-        pair=np.arange(n),
-        factual=np.asarray(factual),
-        counterfactual=np.asarray(counterfactual),
-        activation=np.asarray(activation),
-        distance=np.ones(n),
-        distance_percentile=np.full(n, 50.0),
-        library_ratio=np.ones(n),
-        matched=np.full(n, "", dtype=object),
-        cell_ids=cells.obs_names,
-        dictionary_id=dictionary.dictionary_id,
-    )
-
-
-def masked(encoder, dictionary, cells, activation):
+def masked(encoder, dictionary, cells, activation, pairs_of):
     """Effects of masking for every active (cell, concept), with those cells."""
     for concept in range(activation.shape[1]):
         active = np.flatnonzero(activation[:, concept] > 0)
@@ -62,10 +28,10 @@ def masked(encoder, dictionary, cells, activation):
 
 
 @pytest.mark.parametrize("name", ["stable", "general", "planted"])
-def test_masking_equals_the_golden_knock_outs(shared, name):
-    encoder, dictionary, cells, data = golden(shared, name)
+def test_masking_equals_the_golden_knock_outs(golden, pairs_of, name):
+    encoder, dictionary, cells, data = golden(name)
     n_concepts = 0
-    for concept, active, found in masked(encoder, dictionary, cells, data["f"]):
+    for concept, active, found in masked(encoder, dictionary, cells, data["f"], pairs_of):
         np.testing.assert_allclose(found.pre, data["ko_delta_pre"][active][:, :, concept], atol=1e-9, rtol=0)
         np.testing.assert_allclose(
             found.act, data["ko_delta_recomputed"][active][:, :, concept], atol=1e-9, rtol=0
@@ -80,9 +46,9 @@ def test_masking_equals_the_golden_knock_outs(shared, name):
 @pytest.mark.parametrize(
     ("edit", "key"), [("values", "ko_counts_renormalised"), ("normalised", "ko_normalised_space")]
 )
-def test_masking_counts_equals_the_golden_knock_outs(shared, edit, key):
-    encoder, dictionary, cells, data = golden(shared, "counts", target_sum=1e4, log1p=True, edit=edit)
-    for concept, active, found in masked(encoder, dictionary, cells, data["f"]):
+def test_masking_counts_equals_the_golden_knock_outs(golden, pairs_of, edit, key):
+    encoder, dictionary, cells, data = golden("counts", target_sum=1e4, log1p=True, edit=edit)
+    for concept, active, found in masked(encoder, dictionary, cells, data["f"], pairs_of):
         np.testing.assert_allclose(found.act, data[key][active][:, :, concept], atol=1e-9, rtol=0)
 
 
@@ -314,7 +280,7 @@ def test_data_that_were_not_encoded(world):
     assert text.endswith("in pairs: adata or the encoder is not what was encoded.")
 
 
-def test_width_of_the_embedding(world):
+def test_width_of_the_embedding(world, pairs_of):
     weights = world.dictionary.weights
     narrow = Weights(
         weights.w_enc[:, :4], weights.b_enc, weights.directions[:, :4], weights.b_dec[:4], weights.mean[:4]

@@ -48,7 +48,7 @@ class Planner:
     """Genes the encoder reads; the others are never edited."""
     means: Mapping[int, Float[np.ndarray, " genes"]]
     """For ``"mean"``: by concept, what its inactive cells hold on average."""
-    sets: tuple[Int[np.ndarray, " members"], ...] = ()
+    sets: tuple[Int[np.ndarray, " _"], ...] = ()
     """For ``"gene_set"``: the genes of each set."""
 
     @property

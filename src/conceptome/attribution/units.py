@@ -15,7 +15,7 @@ from conceptome.core import Activations, Dictionary, DictionaryMismatchError, En
 
 def set_members(
     gene_sets: Mapping[str, Sequence[str]] | None, genes: Names
-) -> tuple[Names, tuple[Int[np.ndarray, " members"], ...]]:
+) -> tuple[Names, tuple[Int[np.ndarray, " _"], ...]]:
     """Find the genes of each set among those of the data.
 
     Parameters
