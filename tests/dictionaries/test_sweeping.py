@@ -162,6 +162,16 @@ def test_a_dictionary_that_another_process_trains_is_waited_for(planted, tmp_pat
     assert (whole / "config.json").stat().st_mtime_ns == saved
 
 
+def test_a_folder_in_use_is_refused(planted, tmp_path):
+    sizes = {"n_concepts": (12,), "k": (2,), "n_seeds": 2, "n_workers": 1, "progress": False}
+    with FileLock(tmp_path / ".lock"), pytest.raises(CheckpointError) as error:
+        cm.dictionaries.sweep(planted[0], SHORT, **sizes, folder=tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path} is in use by another conceptome process. Wait for it, or name another folder."
+    )
+    assert [item.name for item in tmp_path.iterdir()] == [".lock"]
+
+
 def test_a_folder_of_other_cells_or_options_is_refused(embeddings, folder, found):
     sizes = {"n_concepts": (12,), "k": (2,), "n_workers": 1, "progress": False, "folder": folder}
     with pytest.raises(CheckpointError) as error:
