@@ -1,17 +1,30 @@
+from .baselines import baseline_scores, logistic_weights, random_scores
+from .curves import faithfulness
 from .differential import differential_expression
 from .edit_effects import effects
 from .estimate import attribute
 from .gradients import gradient_effects
+from .parts import kept_effects
+from .sanity import sanity_check
 from .sensitivity import sensitivity
-from .workers import DaskWorkers, LocalWorkers, Serial
+from .synergy import redundancy
+from .workers import DaskWorkers, LocalWorkers, Serial, Workers
 
 __all__ = [
     "DaskWorkers",
     "LocalWorkers",
     "Serial",
+    "Workers",
     "attribute",
+    "baseline_scores",
     "differential_expression",
     "effects",
+    "faithfulness",
     "gradient_effects",
+    "kept_effects",
+    "logistic_weights",
+    "random_scores",
+    "redundancy",
+    "sanity_check",
     "sensitivity",
 ]

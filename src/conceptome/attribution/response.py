@@ -130,7 +130,9 @@ def _within(
     """Measure a concept in edited cells without leaving the hidden layer."""
     pre = (np.maximum(layer.first, 0) @ layer.readout + layer.constant) @ rule.weights.T + rule.biases
     cell_of_change = np.repeat(edits.cells, np.diff(edits.indptr))
-    old = np.asarray(expression[cell_of_change, edits.genes]).ravel()
+    old = np.zeros(0)  # scipy answers an empty question with a sparse array
+    if len(edits.genes):
+        old = np.asarray(expression[cell_of_change, edits.genes]).ravel()
     change = np.log1p(edits.values) - np.log1p(old) if layer.log1p else edits.values - old
     response = np.empty((len(edits), 2))
     respond(

@@ -1,3 +1,4 @@
+from .curves import faithfulness
 from .forest import attribution_vs_de, genes
 from .groups import labels
 from .maps import concept
@@ -12,6 +13,7 @@ __all__ = [
     "attribution_vs_de",
     "calibration",
     "concept",
+    "faithfulness",
     "fidelity",
     "genes",
     "hierarchy",
