@@ -14,6 +14,7 @@ from conceptome.core.errors import InputError
 from conceptome.core.types import Names
 
 Ranking: TypeAlias = Literal["z", "attribution"]
+DifferentialMeasure: TypeAlias = Literal["wilcoxon", "t_test", "log_fold_change"]
 
 ENRICHMENT_COLUMNS = (
     "concept",
@@ -326,9 +327,17 @@ class DifferentialExpression:
     genes: Names
     dictionary_id: str
 
-    def scores(self) -> pd.DataFrame:
-        """Return the Wilcoxon z as concepts x genes, the ranking that enrichment compares with."""
-        return pd.DataFrame(self.score, index=pd.Index(self.concepts, name="concept"), columns=self.genes)
+    def scores(self, by: DifferentialMeasure = "wilcoxon") -> pd.DataFrame:
+        """Return what ranks the genes of each concept, concepts x genes.
+
+        Parameters
+        ----------
+        by
+            ``"wilcoxon"``: its z, the ranking that enrichment compares with; ``"t_test"``: Welch's t;
+            ``"log_fold_change"``.
+        """
+        value = {"wilcoxon": self.score, "t_test": self.t, "log_fold_change": self.log_fold_change}[by]
+        return pd.DataFrame(value, index=pd.Index(self.concepts, name="concept"), columns=self.genes)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per concept and gene, with the columns of ``de.parquet``."""
