@@ -9,10 +9,11 @@ for the queries of all concepts; the queries are shared among threads.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -89,32 +90,47 @@ def nearest_admissible(
     """
     queries = _Queries(cells, concepts, n_neighbours)
     neighbours = np.full((len(cells), n_neighbours), -1, dtype=np.int64)
-    for stratum in np.unique(pool.stratum[cells]):
-        members = np.flatnonzero(pool.stratum == stratum)
-        inside = np.flatnonzero(pool.stratum[cells] == stratum)
-        neighbours[inside] = _nearest(pool, members, queries.take(inside))
+    with _threads() as threads:
+        for stratum in np.unique(pool.stratum[cells]):
+            members = np.flatnonzero(pool.stratum == stratum)
+            inside = np.flatnonzero(pool.stratum[cells] == stratum)
+            neighbours[inside] = _nearest(threads, pool, members, queries.take(inside))
     return neighbours
 
 
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """Start as many threads as the matrix products have; each product then has one."""
+    products = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    n_threads = max((library["num_threads"] for library in products), default=1)
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as threads:
+        yield threads
+
+
 def _nearest(
-    pool: CellPool, members: Int[np.ndarray, " members"], queries: _Queries
+    threads: ThreadPoolExecutor, pool: CellPool, members: Int[np.ndarray, " members"], queries: _Queries
 ) -> Int[np.ndarray, "queries n_neighbours"]:
-    nearest, proven = _search(pool, members, queries, np.float32)
+    nearest, proven = _search(threads, pool, members, queries, np.float32)
     unproven = np.flatnonzero(~proven)
     if len(unproven):
         logger.debug("%d of %d queries are searched again in float64", len(unproven), len(proven))
-        nearest[unproven], _ = _search(pool, members, queries.take(unproven), np.float64)
+        nearest[unproven], _ = _search(threads, pool, members, queries.take(unproven), np.float64)
     return nearest
 
 
 def _search(
-    pool: CellPool, members: Int[np.ndarray, " members"], queries: _Queries, dtype: type[np.floating[Any]]
+    threads: ThreadPoolExecutor,
+    pool: CellPool,
+    members: Int[np.ndarray, " members"],
+    queries: _Queries,
+    dtype: type[np.floating[Any]],
 ) -> tuple[Int[np.ndarray, "queries n_neighbours"], Bool[np.ndarray, " queries"]]:
     """Return the nearest cells and whether rounding in `dtype` cannot have hidden a nearer one."""
     sample = members[:: max(1, len(members) // CENTRE_CELLS)]
     centre = pool.values[sample].mean(axis=0, dtype=np.float64)  # small norms lose fewer digits
     centred = _centred(pool.values[queries.cells], centre, np.dtype(dtype))
-    shortlist, last_score = _shortlist(pool, members, queries, centre, centred)
+    blocks = _blocks(pool, members, centre, np.dtype(dtype))
+    shortlist, last_score = _shortlist(threads, pool, blocks, queries, centred)
     nearest, worst = _measure(pool, queries, shortlist)
 
     # A hidden cell y nearer than `worst` has |y| <= |q| + worst: this bounds the rounding of its score.
@@ -127,10 +143,10 @@ def _search(
 
 
 def _shortlist(
+    threads: ThreadPoolExecutor,
     pool: CellPool,
-    members: Int[np.ndarray, " members"],
+    blocks: Iterable[Block],
     queries: _Queries,
-    centre: Float[np.ndarray, " d_embed"],
     centred: Float[np.ndarray, "queries d_embed"],
 ) -> tuple[Int[np.ndarray, "queries size"], Float[np.ndarray, " queries"]]:
     """Keep the cells of lowest score = squared distance - |query|^2, and the largest score kept."""
@@ -140,26 +156,27 @@ def _shortlist(
     parts = [slice(start, start + QUERY_BLOCK) for start in range(0, len(centred), QUERY_BLOCK)]
     doubled = -2 * centred
 
-    def enter(part: slice) -> None:
+    def enter(part: slice, block: Block) -> None:
         asked = Asked(queries.cells[part], queries.concepts[part])
-        keep_lowest(doubled[part] @ right.T, block, asked, rules, Shortlists(scores[part], listed[part]))
+        lists = Shortlists(scores[part], listed[part])
+        keep_lowest(doubled[part] @ block.values.T, block, asked, rules, lists)
 
-    with _threads() as threads:
-        for start in range(0, len(members), CELL_BLOCK):
-            cells = members[start : start + CELL_BLOCK]
-            right = _centred(pool.values[cells], centre, centred.dtype)
-            block = Block(cells, np.einsum("bd,bd->b", right, right))
-            list(threads.map(enter, parts))
+    for block in blocks:
+        list(threads.map(enter, parts, repeat(block)))
     return listed, scores[:, 0]
 
 
-@contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """Start as many threads as the matrix products have; each product then has one."""
-    products = [library for library in threadpool_info() if library["user_api"] == "blas"]
-    n_threads = max((library["num_threads"] for library in products), default=1)
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as threads:
-        yield threads
+def _blocks(
+    pool: CellPool,
+    members: Int[np.ndarray, " members"],
+    centre: Float[np.ndarray, " d_embed"],
+    dtype: np.dtype[Any],
+) -> Iterator[Block]:
+    """Read the cells of a stratum, a block at a time."""
+    for start in range(0, len(members), CELL_BLOCK):
+        cells = members[start : start + CELL_BLOCK]
+        values = _centred(pool.values[cells], centre, dtype)
+        yield Block(cells, values, np.einsum("bd,bd->b", values, values))
 
 
 def _centred(

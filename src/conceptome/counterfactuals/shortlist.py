@@ -24,6 +24,8 @@ class Block(NamedTuple):
     """Some of the cells."""
 
     cells: np.ndarray
+    values: np.ndarray
+    """Their embeddings, centred."""
     norms: np.ndarray
     """Squared."""
 
