@@ -34,6 +34,7 @@ OPTIONS = (
     "min_pairs",
     "seed",
 )
+MIN_GENES = 3  # to correlate
 DEFAULT_MATCHINGS: Matchings = {
     "distinct": {},
     "other draw": {"seed": 1},
@@ -104,9 +105,10 @@ def sensitivity(  # noqa: PLR0913 (what `match` and `attribute` need)
     -------
     One row per concept and pair of matchings: ``concept``, ``one``, ``other``, ``n_factuals_one``,
     ``n_factuals_other``, ``n_genes`` (which differ in at least 6 factuals of either), ``spearman`` (of the
-    attributions of these genes; NaN where a matching leaves the concept without enough pairs),
+    attributions of these genes), ``spearman_drivers`` (of those that drive the concept by either),
     ``n_drivers_one``, ``n_drivers_other``, ``n_lost`` and ``lost`` (drivers by `one` alone, the strongest
-    first, separated by commas), ``n_won`` and ``won`` (by `other` alone).
+    first, separated by commas), ``n_won`` and ``won`` (by `other` alone). Correlations are NaN for fewer than
+    three genes, and where a matching leaves the concept without enough pairs.
 
     Raises
     ------
@@ -152,9 +154,7 @@ def _chosen(matchings: Matchings | None, match_on: Sequence[str]) -> dict[str, M
 
 def _compared(one: _Scores, other: _Scores, row: int, genes: Names) -> dict[str, Any]:
     """Compare two matchings in one concept."""
-    differing = one.tested[row] | other.tested[row]
-    first, second = one.attribution[row, differing], other.attribution[row, differing]
-    varied = [len(np.unique(values[~np.isnan(values)])) > 1 for values in (first, second)]
+    tested, drivers = one.tested[row] | other.tested[row], one.drives[row] | other.drives[row]
     lost, won = (
         genes[_strongest(this.attribution[row], this.drives[row] & ~that.drives[row])]
         for this, that in ((one, other), (other, one))
@@ -162,8 +162,9 @@ def _compared(one: _Scores, other: _Scores, row: int, genes: Names) -> dict[str,
     return {
         "n_factuals_one": int(one.n_factuals[row]),
         "n_factuals_other": int(other.n_factuals[row]),
-        "n_genes": int(differing.sum()),
-        "spearman": float(spearmanr(first, second).statistic) if all(varied) else np.nan,
+        "n_genes": int(tested.sum()),
+        "spearman": _correlation(one.attribution[row, tested], other.attribution[row, tested]),
+        "spearman_drivers": _correlation(one.attribution[row, drivers], other.attribution[row, drivers]),
         "n_drivers_one": int(one.drives[row].sum()),
         "n_drivers_other": int(other.drives[row].sum()),
         "n_lost": len(lost),
@@ -171,6 +172,13 @@ def _compared(one: _Scores, other: _Scores, row: int, genes: Names) -> dict[str,
         "n_won": len(won),
         "won": ",".join(won),
     }
+
+
+def _correlation(one: Float[np.ndarray, " some"], other: Float[np.ndarray, " some"]) -> float:
+    """Correlate ranks; NaN where there are fewer than three, or a side does not vary or was not measured."""
+    if len(one) < MIN_GENES or np.isnan([*one, *other]).any() or not (np.ptp(one) and np.ptp(other)):
+        return np.nan
+    return float(spearmanr(one, other).statistic)
 
 
 def _strongest(
