@@ -13,11 +13,11 @@ CURVES = ("deletion", "insertion")
 
 @pytest.fixture(scope="module")
 def scores(world):
-    """Attributions in the same pairs, the same upside down, and a method with ties and NaN."""
+    """Attributions of four concepts in the same pairs, the same upside down, and a method with ties and NaN."""
     record = cm.attribution.attribute(
         world.adata, world.encoder, world.dictionary, world.pairs, n_bootstrap=10
     )
-    frame = record.scores("attribution").dropna(how="all")
+    frame = record.scores("attribution").dropna(how="all").iloc[:4]
     coarse = np.sign(frame.where(frame.abs() > 0.02, 0.0))
     coarse.iloc[:, ::5] = np.nan
     return {"substitution": frame, "reversed": -frame, "coarse": coarse}
@@ -144,10 +144,6 @@ def test_several_counterfactuals_are_averaged_per_factual(build_world, counts):
     [
         (lambda s: {}, "scores is empty. Give at least one method, such as {'substitution': "),
         (
-            lambda s: {"random": s["coarse"]},
-            "scores has a method 'random', the name of the random orders. Rename it, or pass n_random=0.",
-        ),
-        (
             lambda s: {"few": s["coarse"].iloc[:, :5]},
             "scores['few'] has 5 columns that are not the 24 genes of adata in their order. Give concepts x "
             "genes with adata.var_names as columns.",
@@ -163,6 +159,17 @@ def test_scores_that_do_not_fit_are_refused(world, scores, change, message):
         measure(world, change(scores))
 
 
+def test_scores_may_bring_a_random_order_of_their_own(world, scores):
+    own = {"random": scores["coarse"], "coarse": scores["coarse"]}
+    areas = measure(world, own, n_genes=3).factuals.pivot(
+        index=["concept", "pair"], columns="method", values="deletion"
+    )
+    np.testing.assert_array_equal(areas["random"], areas["coarse"])
+    message = "scores has a method 'random', the name of the random orders. Rename it, or pass n_random=0."
+    with pytest.raises(InputError, match=re.escape(message)):
+        measure(world, own, n_random=2)
+
+
 def test_concepts_without_scores_or_pairs_are_named(world, scores, caplog):
     first = int(scores["coarse"].index[0])
     fewer = {"all": scores["substitution"], "fewer": scores["coarse"].drop(index=first)}
@@ -176,8 +183,9 @@ def test_concepts_without_scores_or_pairs_are_named(world, scores, caplog):
         measure(world, fewer, concepts=[99])
     record = measure(world, fewer, n_genes=2, n_random=1)
     assert first not in record.concepts
-    n = len(scores["coarse"])
-    assert f"1 of {n} concepts with pairs lack scores in one of the methods and are left out" in caplog.text
+    n = len(np.unique(world.pairs.concept))
+    left_out = f"{n - 3} of {n} concepts with pairs lack scores in one of the methods and are left out"
+    assert left_out in caplog.text
 
 
 def test_cells_in_which_the_concept_is_silent_are_refused(world, scores):

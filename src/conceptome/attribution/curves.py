@@ -29,6 +29,7 @@ from conceptome.core import (
 logger = logging.getLogger(__name__)
 
 RANDOM = "random"
+N_RANDOM = 5
 CHANGES_PER_CALL = 2_000_000  # bounds the memory of one call
 
 
@@ -70,7 +71,7 @@ def faithfulness(  # noqa: PLR0913
     scores: Mapping[str, pd.DataFrame],
     *,
     n_genes: int = 100,
-    n_random: int = 5,
+    n_random: int | None = None,
     every: int = 1,
     concepts: Sequence[int] | None = None,
     seed: int = 0,
@@ -100,7 +101,8 @@ def faithfulness(  # noqa: PLR0913
     n_genes
         Longest curve.
     n_random
-        Random orders per pair whose mean is the method ``"random"``; 0 leaves it out.
+        Random orders per pair whose mean is the method ``"random"``; 0 leaves it out. None = 5, or 0 where
+        `scores` brings a method of that name.
     every
         1 evaluates curves after every gene. A larger number evaluates them after each of the first 20 genes,
         then after every so many, and at the end; in between they are straight lines.
@@ -124,6 +126,8 @@ def faithfulness(  # noqa: PLR0913
     DictionaryMismatchError
         If `pairs` or `encoder` belong to another dictionary.
     """
+    if n_random is None:
+        n_random = 0 if RANDOM in scores else N_RANDOM
     for name, number, least in (("n_genes", n_genes, 1), ("n_random", n_random, 0), ("every", every, 1)):
         require_at_least(name, number, least)
     require_at_least("seed", seed, 0)
