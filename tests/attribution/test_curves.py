@@ -13,7 +13,7 @@ CURVES = ("deletion", "insertion")
 
 @pytest.fixture(scope="module")
 def scores(world):
-    """Attributions of four concepts in the same pairs, the same upside down, and a method with ties and NaN."""
+    """Attributions of four concepts in the same pairs, the same upside down, and one with ties and NaN."""
     record = cm.attribution.attribute(
         world.adata, world.encoder, world.dictionary, world.pairs, n_bootstrap=10
     )
