@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from conceptome.attribution.clusters import cluster_labels
 from conceptome.core import Csr, Edits, Pairs
+from conceptome.counterfactuals.clusters import cluster_labels
 
 Intervention: TypeAlias = Literal["substitute", "insert", "mask", "mean", "gene_set"]
 
