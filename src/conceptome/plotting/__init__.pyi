@@ -2,6 +2,7 @@ from .curves import faithfulness
 from .forest import attribution_vs_de, genes
 from .groups import labels
 from .maps import concept
+from .matchings import sensitivity
 from .measures import fidelity
 from .seeds import stability
 from .sweeps import sweep
@@ -20,6 +21,7 @@ __all__ = [
     "labels",
     "modules",
     "running_sum",
+    "sensitivity",
     "stability",
     "sweep",
 ]
