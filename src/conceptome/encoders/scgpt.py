@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
-from conceptome.core import (
-    Csr,
-    Edits,
-    Embeddings,
-    InputError,
-    Names,
-    content_id,
-)
+from conceptome.core import Csr, Edits, Embeddings, InputError, Names, content_id
 from conceptome.data import gene_column, look_up, raw_counts, symbols
 from conceptome.encoders.cells import edits_by_cell, read_x, require_counts
 from conceptome.encoders.precision import uses_bfloat16
@@ -32,11 +26,19 @@ from conceptome.encoders.scgpt_files import (
     require_weights,
     saved_scgpt,
 )
+from conceptome.encoders.scgpt_gradient import Ways
 from conceptome.encoders.scgpt_network import ScgptNetwork
 from conceptome.encoders.scgpt_options import ScgptOptions
 from conceptome.encoders.scgpt_tokens import ScgptTokeniser
 from conceptome.encoders.scrambling import scrambled
-from conceptome.encoders.sequences import Sequences, hidden_state, map_sequences, require_device
+from conceptome.encoders.sequences import (
+    Network,
+    Sequences,
+    hidden_state,
+    map_gradients,
+    map_sequences,
+    require_device,
+)
 from conceptome.encoders.storage import CONFIG, load_folder, reading_settings, save_folder
 
 if TYPE_CHECKING:
@@ -254,17 +256,53 @@ class ScgptEncoder:
             result[part.positions] = self._run(network, sequences, device)
         return result
 
-    def _run(
-        self, network: ScgptNetwork, sequences: Sequences, device: str
-    ) -> Float[np.ndarray, "sequences d_embed"]:
+    def along(
+        self,
+        cells: AnnData,
+        *,
+        start: Int[np.ndarray, " rows"],
+        end: Int[np.ndarray, " rows"],
+        fractions: Sequence[float],
+        cotangent: Float[np.ndarray, " d_embed"],
+        device: str = "cpu",
+    ) -> Iterator[tuple[Float[np.ndarray, "rows d_embed"], Float[np.ndarray, "rows genes"]]]:
+        """Walk straight from cells to others in their bins, over the genes that either cell expresses.
+
+        An approximation: a gene that one of them lacks is a token of bin 0 there, which scGPT has never seen
+        in a cell, so that the ends of the way are near the cells and not at them.
+        """
+        require_device(device)
+        columns, tokens = self._columns(cells)
+        binned = self._tokeniser.binned(self.expression(cells)[:, columns], tokens, cells.obs_names)
+        ways = Ways.between(binned, self._tokeniser, tokens, start=start, end=end)
+        embed = self._embedder(self._network.to(device))
+        for fraction in fractions:
+            embedded, slope = map_gradients(
+                embed,
+                ways.at(fraction),
+                cotangent=cotangent,
+                pad_token=self._pad_token,
+                pad_value=self.model.pad_value,
+                device=device,
+            )
+            moved = np.zeros((len(start), cells.n_vars))
+            moved[:, columns] = ways.moved(slope, len(columns))
+            yield embedded.astype(np.float64), moved
+
+    def _embedder(self, network: ScgptNetwork) -> Network:
         def embed(tokens: torch.Tensor, values: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
             pooled: torch.Tensor = network.pool(
                 tokens, values, real, layer=self._layer, pooling=self.options.pooling
             )
             return torch.nn.functional.normalize(pooled, dim=1)
 
+        return embed
+
+    def _run(
+        self, network: ScgptNetwork, sequences: Sequences, device: str
+    ) -> Float[np.ndarray, "sequences d_embed"]:
         return map_sequences(
-            embed,
+            self._embedder(network),
             sequences,
             d_embed=self.d_embed,
             pad_token=self._pad_token,

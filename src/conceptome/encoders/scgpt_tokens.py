@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Literal, TypeAlias
 
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int, UInt64
 
 from conceptome.core import Csr, InputError, Names
@@ -59,16 +60,52 @@ class ScgptTokeniser:
         InputError
             If a cell expresses no known gene.
         """
+        return self.sequences(self.binned(values, tokens, names), tokens)
+
+    def binned(self, values: Csr, tokens: Int[np.ndarray, " columns"], names: Names) -> Csr:
+        """Bin the genes that enter the sequences of cells.
+
+        Parameters
+        ----------
+        values, tokens, names
+            As for `cells`.
+
+        Returns
+        -------
+        Bins, all positive, in the columns of `values`; nothing where a gene is not in the sequence.
+
+        Raises
+        ------
+        InputError
+            If a cell expresses no known gene.
+        """
         empty = names[np.diff(values.indptr) == 0]
         if len(empty):
             msg = f"{len(empty):,} cells express no gene that scGPT knows: {some(empty)}. Leave them out."
             raise InputError(msg)
-        rows = []
+        bins, kept = np.zeros(values.nnz), np.zeros(values.nnz, dtype=bool)
         for cell, (columns, row) in enumerate(_rows(values)):
-            bins = self._bins(row, row, tokens[columns], names[cell])
-            kept = self._highest(row, tokens[columns])
-            rows.append((tokens[columns[kept]], bins[kept]))
-        return self._with_cls(rows)
+            own = slice(values.indptr[cell], values.indptr[cell + 1])
+            bins[own] = self._bins(row, row, tokens[columns], names[cell])
+            kept[own] = self._highest(row, tokens[columns])
+        indptr = np.concatenate([[0], np.cumsum(kept)])[values.indptr]
+        return sp.csr_array((bins[kept], values.indices[kept], indptr), shape=values.shape)
+
+    def sequences(self, binned: Csr, tokens: Int[np.ndarray, " columns"]) -> Sequences:
+        """Put ``<cls>`` before the genes of each cell.
+
+        Parameters
+        ----------
+        binned
+            What `binned` returned.
+        tokens
+            Token of each column.
+
+        Returns
+        -------
+        One sequence per cell, genes in the order of the columns.
+        """
+        return self._with_cls([(tokens[columns], bins) for columns, bins in _rows(binned)])
 
     def edits(
         self, part: CellEdits, tokens: Int[np.ndarray, " columns"], names: Names, *, edit: Edit

@@ -18,6 +18,9 @@ LENGTH_STEP = 64
 BLOCK_TOKENS = {"cpu": 4096, "cuda": 131_072}
 """Tokens that go through the network at once."""
 
+GRADIENT_BLOCK_TOKENS = {"cpu": 2048, "cuda": 16_384}
+"""The same where gradients are taken, which keep what every layer computed."""
+
 Network: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """Maps tokens, values and real (which positions are no padding), all (rows, length), to (rows, d_embed)."""
 
@@ -104,6 +107,54 @@ def map_sequences(
     for block, embedded in zip(blocks, _run(embed, blocks, device), strict=True):
         result[block.rows[: block.n_real]] = embedded[: block.n_real]
     return result
+
+
+def map_gradients(
+    network: Network,
+    sequences: Sequences,
+    *,
+    cotangent: Float[np.ndarray, " d_embed"],
+    pad_token: int,
+    pad_value: float = 0.0,
+    device: str = "cpu",
+) -> tuple[Float[np.ndarray, "sequences d_embed"], Float[np.ndarray, " tokens"]]:
+    """Put sequences through a network and back, in blocks as `map_sequences` makes them.
+
+    Parameters
+    ----------
+    network, sequences, pad_token, pad_value, device
+        As for `map_sequences`.
+    cotangent
+        Weights of the coordinates of the result.
+
+    Returns
+    -------
+    embedded
+        What the network makes of each sequence, float32.
+    gradient
+        Derivative of ``cotangent @ embedded`` by the value of every token, in the order of
+        ``sequences.values``, float32.
+    """
+    weight = torch.from_numpy(cotangent.astype(np.float32)).to(device)
+
+    def differentiate(block: _Block) -> Float[np.ndarray, "rows columns"]:
+        tokens, values = sequences.padded(block.rows, block.length, pad_token=pad_token, pad_value=pad_value)
+        real = np.arange(block.length) < sequences.lengths[block.rows][:, None]
+        leaf = torch.from_numpy(values).to(device).requires_grad_()
+        embedded = network(torch.from_numpy(tokens).to(device), leaf, torch.from_numpy(real).to(device))
+        (slope,) = torch.autograd.grad((embedded @ weight).sum(), leaf)
+        return np.asarray(torch.hstack([embedded.detach(), slope]).cpu().numpy())
+
+    embedded = np.empty((len(sequences), len(cotangent)), dtype=np.float32)
+    gradient = np.empty(len(sequences.tokens), dtype=np.float32)
+    padded = -(-sequences.lengths // LENGTH_STEP) * LENGTH_STEP
+    blocks = list(_blocks(padded, GRADIENT_BLOCK_TOKENS["cpu" if device == "cpu" else "cuda"]))
+    for block, found in zip(blocks, _run(differentiate, blocks, device), strict=True):
+        embedded[block.rows[: block.n_real]] = found[: block.n_real, : len(cotangent)]
+        for row, slope in zip(block.rows[: block.n_real], found[:, len(cotangent) :], strict=False):
+            own = slice(sequences.indptr[row], sequences.indptr[row + 1])
+            gradient[own] = slope[: own.stop - own.start]
+    return embedded, gradient
 
 
 @dataclass(frozen=True, eq=False)
