@@ -25,8 +25,8 @@ def sensitivity(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     The axes: a row per matching with a dot per concept and a bar at their median, above for all tested genes,
-    below for those that drive the concept by either matching. At the right, summed over concepts, the drivers,
-    and how many of the first matching's are lost and others won.
+    below for those that drive the concept by either matching. At the right, summed over concepts, the number
+    of drivers, and how many of the first matching's are lost and others won.
     """
     first = table.loc[table["one"] == table["one"].iloc[0]]
     matchings = first["other"].drop_duplicates().tolist()
@@ -45,7 +45,7 @@ def sensitivity(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             ax.text(1.03, at, drivers, transform=ax.get_yaxis_transform(), va="center", fontsize=7)
         for (_, name, colour), x, align in zip(SIDES, (0, 1), ("left", "right"), strict=True):
             ax.text(x, 1.02, name, color=colour, transform=ax.transAxes, ha=align, fontsize=7)
-        ax.text(1.03, 1.02, "drivers, − lost + won", transform=ax.transAxes, fontsize=7)
+        ax.text(1.03, 1.02, "number, − lost + won", transform=ax.transAxes, fontsize=7)
         style.name_rows(ax, [style.shorten(matching) for matching in matchings])
         ax.set_xlim(low, 1.02)
         ax.set_xlabel(f"Spearman correlation with {first['one'].iloc[0]}")
