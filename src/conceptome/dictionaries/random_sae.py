@@ -86,6 +86,9 @@ class RandomSaeDictionary(TopKDictionary):
         activation: np.ndarray = np.where(chosen, pre[:, concept], pre.dtype.type(0))
         return activation
 
+    def _selection(self, concept: int) -> tuple[float, int | None] | None:  # noqa: ARG002
+        return None  # ranks are by projection, not by pre-activation
+
     def _lengths(self, dtype: np.dtype[Any]) -> Float[np.ndarray, " concepts"]:
         lengths: np.ndarray = np.linalg.norm(self.weights.w_enc, axis=1).astype(dtype)
         return lengths
