@@ -9,7 +9,6 @@ import numpy as np
 from anndata import AnnData
 from jaxtyping import Bool, Float, Int
 
-from conceptome.attribution.clusters import cluster_labels
 from conceptome.attribution.edit_effects import open_probe, select
 from conceptome.core import (
     Dictionary,
@@ -23,6 +22,7 @@ from conceptome.core import (
     require_at_least,
     require_choice,
 )
+from conceptome.counterfactuals.clusters import cluster_labels
 
 GradientMethod: TypeAlias = Literal["integrated_gradients", "gradient"]
 
