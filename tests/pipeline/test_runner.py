@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import conceptome as cm
-from conceptome.attribution import estimate
+from conceptome.attribution.rows import RowMaker
 from conceptome.core import ENRICHMENT_COLUMNS, BundleError, InputError
 from conceptome.pipeline import RunConfig, describe_run, run, stages
 from conceptome.pipeline.context import Run
@@ -110,15 +110,15 @@ def test_same_seed_gives_identical_tables_whatever_the_batch_size(finished, tmp_
 def test_an_interrupted_run_continues_to_the_same_tables(finished, tmp_path, monkeypatch, caplog):
     done = []
 
-    def interrupted_row(*given):
-        done.append(given)
+    def interrupted_row(maker, concept):
+        done.append(concept)
         if len(done) == 5:
             raise KeyboardInterrupt
-        return row(*given)
+        return make(maker, concept)
 
-    row = estimate._row
+    make = RowMaker.__call__
     with monkeypatch.context() as patch:
-        patch.setattr(estimate, "_row", interrupted_row)
+        patch.setattr(RowMaker, "__call__", interrupted_row)
         with pytest.raises(KeyboardInterrupt):
             run(settings(tmp_path / "run"))
     assert len(done) == 5

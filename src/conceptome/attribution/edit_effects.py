@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from anndata import AnnData
 from jaxtyping import Bool, Float
 
-from conceptome.attribution.interventions import Intervention, Plan, Planner
+from conceptome.attribution.interventions import NEEDS_COUNTERFACTUAL, Intervention, Plan, Planner
 from conceptome.attribution.response import Cells, Responder
 from conceptome.attribution.units import inactive_means, set_members
 from conceptome.core import (
@@ -23,6 +23,7 @@ from conceptome.core import (
     InputError,
     Names,
     Pairs,
+    content_id,
     require_choice,
 )
 
@@ -43,6 +44,20 @@ class Probe:
     responder: Responder
     units: Names
     """What is edited: genes, or sets of them."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether edits take values from another cell; null pairs then say what chance does."""
+        return self.planner.intervention in NEEDS_COUNTERFACTUAL
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the effects, besides cells and pairs."""
+        planner = self.planner
+        arrays = {f"mean.{concept}": mean for concept, mean in planner.means.items()}
+        arrays |= {f"set.{number}": members for number, members in enumerate(planner.sets)}
+        units = content_id({"units": list(map(str, self.units))}, arrays)
+        return {"intervention": planner.intervention, "units": units}
 
     def effects(self, parts: Sequence[Pairs], concept: int) -> list[Effects]:
         """Measure the effect of every edit of some pairs of one concept.

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from anndata import AnnData
 from tqdm.auto import tqdm
 
-from conceptome.attribution.edit_effects import open_probe
+from conceptome.attribution.edit_effects import Probe, open_probe
+from conceptome.attribution.gradients import GradientMethod, GradientProbe, open_gradients
 from conceptome.attribution.interventions import Intervention
 from conceptome.attribution.parts import Parts
 from conceptome.attribution.rows import Row, RowMaker, Settings, not_attributable
@@ -33,6 +34,8 @@ from conceptome.core import (
 
 logger = logging.getLogger(__name__)
 
+AttributionMethod: TypeAlias = Literal[Intervention, GradientMethod]
+
 
 def attribute(  # noqa: PLR0913 (the face fixed in api.md)
     adata: AnnData,
@@ -40,7 +43,7 @@ def attribute(  # noqa: PLR0913 (the face fixed in api.md)
     dictionary: Dictionary,
     pairs: Pairs,
     *,
-    intervention: Intervention = "substitute",
+    intervention: AttributionMethod = "substitute",
     gene_sets: Mapping[str, Sequence[str]] | None = None,
     activations: Activations | None = None,
     aggregate: Aggregate = "relative",
@@ -78,6 +81,7 @@ def attribute(  # noqa: PLR0913 (the face fixed in api.md)
         result has sets in the place of genes. ``"mask"`` sets the gene to 0, ``"mean"`` to its mean over the
         cells in which the concept is inactive; both compare with no other cell, so that null pairs say
         nothing about them: floor and null driver rate are NaN and no gene is called a driver.
+        ``"integrated_gradients"`` and ``"gradient"`` edit nothing, see `gradient_effects`.
     gene_sets
         For ``"gene_set"``: names of genes, as in ``adata.var_names``, by name of the set.
     activations
@@ -118,17 +122,19 @@ def attribute(  # noqa: PLR0913 (the face fixed in api.md)
         If `checkpoint` holds another attribution, or another process works on it.
     """
     settings = Settings(aggregate, n_bootstrap, n_flips, alpha, seed)
-    probe = open_probe(
-        adata,
-        encoder,
-        dictionary,
-        pairs,
-        intervention=intervention,
-        gene_sets=gene_sets,
-        activations=activations,
-        batch_size=batch_size,
-        device=device,
-    )
+    probe: Probe | GradientProbe
+    parts_of_call = (adata, encoder, dictionary, pairs)
+    if intervention == "integrated_gradients" or intervention == "gradient":  # noqa: PLR1714 (types narrow)
+        probe = open_gradients(*parts_of_call, method=intervention, batch_size=batch_size, device=device)
+    else:
+        probe = open_probe(
+            *parts_of_call,
+            intervention=intervention,
+            gene_sets=gene_sets,
+            activations=activations,
+            batch_size=batch_size,
+            device=device,
+        )
     rows = {k: not_attributable(len(probe.units), reason) for k, reason in pairs.not_attributable.items()}
     concepts = np.unique(pairs.concept).tolist()
     if not concepts and not rows:
@@ -137,7 +143,7 @@ def attribute(  # noqa: PLR0913 (the face fixed in api.md)
     noise = probe.noise(pairs) if concepts else np.nan
     make = RowMaker(probe, pairs, settings)
     with ExitStack() as stack:
-        task = _task(make, noise) if checkpoint else {}
+        task = _task(make, encoder.encoder_id, noise) if checkpoint else {}
         parts = stack.enter_context(Parts.opened(checkpoint, task, genes=probe.units)) if checkpoint else None
         rows |= _measured(make, concepts, workers or Serial(), parts)
     return Attributions(
@@ -156,7 +162,7 @@ def _measured(make: RowMaker, concepts: list[int], workers: Workers, parts: Part
     kept = {concept: parts.read(concept) if parts else None for concept in concepts}
     rows = {concept: row for concept, row in kept.items() if row is not None}
     if rows:
-        logger.info("attribution: %d of %d concepts are kept from before", len(rows), len(concepts))
+        logger.info("attribution: %d of %d concepts are finished already", len(rows), len(concepts))
     start, n_edits = time.perf_counter(), 0
     with tqdm(
         total=len(concepts), initial=len(rows), desc="attribution", unit="concept", disable=None
@@ -171,25 +177,22 @@ def _measured(make: RowMaker, concepts: list[int], workers: Workers, parts: Part
     return rows
 
 
-def _task(make: RowMaker, noise: float) -> dict[str, Any]:
+def _task(make: RowMaker, encoder_id: str, noise: float) -> dict[str, Any]:
     """Name everything that the result depends on."""
-    probe, pairs = make.probe, make.pairs
+    pairs = make.pairs
     described = [pairs] if pairs.null is None else [pairs, pairs.null]
     arrays = {
         f"{number}.{name}": getattr(part, name)
         for number, part in enumerate(described)
         for name in ("concept", "pair", "factual", "counterfactual", "activation")
     }
-    planner = probe.planner
-    arrays |= {f"mean.{concept}": mean for concept, mean in planner.means.items()}
-    arrays |= {f"set.{number}": members for number, members in enumerate(planner.sets)}
     return {
         "task": "attribute",
         "dictionary": pairs.dictionary_id,
-        "encoder": probe.responder.encoder.encoder_id,
-        "intervention": planner.intervention,
+        "encoder": encoder_id,
+        **make.probe.settings,
         **asdict(make.settings),
         "pairs": content_id({"cells": list(map(str, pairs.cell_ids))}, arrays),
-        "genes": content_id({"genes": list(map(str, probe.adata.var_names))}),
+        "genes": content_id({"genes": list(map(str, make.probe.adata.var_names))}),
         "noise": noise,
     }

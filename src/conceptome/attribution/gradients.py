@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from anndata import AnnData
@@ -17,6 +18,7 @@ from conceptome.core import (
     Effects,
     Encoder,
     InputError,
+    Names,
     Pairs,
     ThresholdedConcepts,
     require_at_least,
@@ -44,25 +46,50 @@ class GradientProbe:
     batch_size: int
     device: str
 
-    def effects(self, pairs: Pairs, concept: int) -> Effects:
+    method: GradientMethod
+
+    @property
+    def units(self) -> Names:
+        """What effects are of: the genes of the data."""
+        names: Names = self.adata.var_names
+        return names
+
+    @property
+    def compares(self) -> bool:
+        """Whether effects are of the difference between two cells; null pairs then say what chance does."""
+        return True
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the effects, besides cells and pairs."""
+        return {"intervention": self.method, "fractions": list(self.fractions)}
+
+    def noise(self, pairs: Pairs) -> float:  # noqa: ARG002
+        """Return 0: nothing is edited."""
+        return 0.0
+
+    def effects(self, parts: Sequence[Pairs], concept: int) -> list[Effects]:
         """Average gradient times difference over the way, for every gene and pair of one concept.
 
         Parameters
         ----------
-        pairs
+        parts
             Pairs, all of this concept.
         concept
             The concept.
 
         Returns
         -------
-        Effects, one row per pair.
+        For each part one row per pair.
 
         Raises
         ------
         InputError
             If the concept's activation is not its own pre-activation or 0.
         """
+        return [self._effects(pairs, concept) for pairs in parts]
+
+    def _effects(self, pairs: Pairs, concept: int) -> Effects:
         cotangent = self._slope_of(concept)
         rows, places = np.unique([pairs.factual, pairs.counterfactual], return_inverse=True)
         factual, counterfactual = places.reshape(2, len(pairs))
@@ -197,7 +224,7 @@ def gradient_effects(  # noqa: PLR0913 (the face of `effects`)
         reason = pairs.not_attributable.get(concept, "it was not paired")
         msg = f"Concept {concept} has no pairs: {reason}. Ask for one of those in pairs.concept."
         raise InputError(msg)
-    return probe.effects(select(pairs, pairs.concept == concept), concept)
+    return probe.effects([select(pairs, pairs.concept == concept)], concept)[0]
 
 
 def open_gradients(  # noqa: PLR0913
@@ -243,4 +270,4 @@ def open_gradients(  # noqa: PLR0913
     midpoints = (np.arange(n_steps) + 0.5) / n_steps
     fractions = (1.0,) if method == "gradient" else tuple(midpoints.tolist())
     known = encoder.known(adata)
-    return GradientProbe(adata, encoder, encoder, dictionary, known, fractions, batch_size, device)
+    return GradientProbe(adata, encoder, encoder, dictionary, known, fractions, batch_size, device, method)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from conceptome.attribution.rows import Row
-from conceptome.core import Names, PairEffects
+from conceptome.core import CheckpointError, Names, PairEffects
 from conceptome.dictionaries.claim import claim, held
 
 EFFECTS = "effects."
@@ -72,3 +72,35 @@ class Parts:
 
     def _place(self, concept: int) -> Path:
         return self.folder / f"concept_{concept:06d}.npz"
+
+
+def kept_effects(folder: Path | str, concepts: Iterable[int], *, genes: Names) -> Iterator[PairEffects]:
+    """Read the effects in single pairs that an attribution kept in its checkpoint.
+
+    Parameters
+    ----------
+    folder
+        The ``checkpoint`` of `attribute`.
+    concepts
+        Which concepts.
+    genes
+        ``Attributions.genes``.
+
+    Yields
+    ------
+    The pairs of one concept after the other.
+
+    Raises
+    ------
+    CheckpointError
+        If a concept is missing or damaged.
+    """
+    parts = Parts(Path(folder), genes)
+    for concept in concepts:
+        row = parts.read(concept)
+        if row is None or row.effects is None:
+            msg = (
+                f"{folder} holds no whole effects of concept {concept}. Attribute again with this checkpoint."
+            )
+            raise CheckpointError(msg)
+        yield row.effects

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from threadpoolctl import threadpool_limits
 
 from conceptome.attribution.edit_effects import Probe, select
-from conceptome.attribution.interventions import NEEDS_COUNTERFACTUAL
+from conceptome.attribution.gradients import GradientProbe
 from conceptome.attribution.summary import (
     Aggregate,
     attribution,
@@ -86,7 +86,7 @@ class Row:
 class RowMaker:
     """Makes the row of any concept that was paired; all that a worker needs to know."""
 
-    probe: Probe
+    probe: Probe | GradientProbe
     pairs: Pairs
     settings: Settings
 
@@ -99,7 +99,7 @@ class RowMaker:
     def _null_halves(self, concept: int) -> list[Pairs]:
         """Return the half that sets the floor and the half that checks it; nothing where there are none."""
         null = self.pairs.null
-        if null is None or self.probe.planner.intervention not in NEEDS_COUNTERFACTUAL:
+        if null is None or not self.probe.compares:
             return []
         mine = null.concept == concept
         halves = [select(null, mine & (null.pair % 2 == parity)) for parity in (0, 1)]

@@ -14,6 +14,9 @@ def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this
     text = "tell what a data file or a run folder is, whether it is fit for use, what to do next"
     parser = add_verb(verbs, "inspect", text, _inspect)
     parser.add_argument("target", metavar="DATA.h5ad|RUN")
+    parser.add_argument("--concept", type=int, metavar="N", help="show the genes of a concept of the run")
+    parser.add_argument("--gene", metavar="GENE", help="show the concepts of a gene")
+    parser.add_argument("--n", type=int, default=20, help="rows to show (default: %(default)s)")
     text = "match the concepts of two runs with the same encoder, beside chance"
     parser = add_verb(verbs, "compare", text, _compare)
     parser.add_argument("run_a", metavar="RUN_A")
@@ -34,7 +37,9 @@ def _inspect(options: argparse.Namespace) -> int:
     from conceptome import data, pipeline
 
     target = Path(options.target)
-    if target.is_dir():
+    if options.concept is not None or options.gene is not None:
+        tell(pipeline.describe_drivers(target, concept=options.concept, gene=options.gene, n=options.n))
+    elif target.is_dir():
         tell(pipeline.describe_run(target))
     else:
         tell(data.inspect(data.read(target, backed=True)).describe().replace("DATA.h5ad", str(target)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import webbrowser
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from functools import partial
-from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
+from conceptome.cli.settings import add_input, add_settings
 from conceptome.cli.shared import EXIT_DONE, add_verb, tell
 
 EMBED_SETTINGS = ("out", "encoder", "encoder_options", "gene_table", "batch_key", "layer", "seed", "device")
@@ -25,46 +25,12 @@ def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this
     parser.add_argument("--no-serve", action="store_true", help="name the report, do not open it")
     text = "do the whole job on your own cells; continues an interrupted run"
     parser = add_verb(verbs, "run", text, _run)
-    _add_settings(parser, [field.name for field in fields(RunConfig)])
+    add_input(parser)
+    add_settings(parser, [field.name for field in fields(RunConfig)])
     text = "do only the first stage of a run: embed the cells; conceptome run goes on from there"
     parser = add_verb(verbs, "embed", text, partial(_run, until="embed"))
-    _add_settings(parser, list(EMBED_SETTINGS))
-
-
-def _add_settings(parser: argparse.ArgumentParser, names: list[str]) -> None:
-    """Add the input and some settings of a run, with the documentation and types of `RunConfig`."""
-    from conceptome.pipeline.config import RunConfig, field_documentation
-
-    parser.add_argument("data", nargs="?", metavar="DATA.h5ad", help=field_documentation()["data"])
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE.toml", help="settings, named as below with underscores"
-    )
-    hints = get_type_hints(RunConfig)
-    for field in fields(RunConfig):
-        if field.name == "data" or field.name not in names:
-            continue
-        settings: dict[str, Any] = {"help": _help(field.name, field.default), **_reader(hints[field.name])}
-        parser.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, **settings)
-
-
-def _help(name: str, default: object) -> str:
-    from conceptome.pipeline.config import field_documentation
-
-    text = field_documentation()[name].replace("%", "%%")
-    if default is MISSING or default is None or default == ():
-        return text
-    shown = " ".join(default) if isinstance(default, tuple) else default
-    return f"{text} (default: {shown})"
-
-
-def _reader(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - a type hint may be anything
-    """Turn a field's type into argparse's words."""
-    if get_origin(hint) is tuple:
-        return {"nargs": "+", "action": "extend", "metavar": "TEXT"}
-    kinds = get_args(hint) or (hint,)
-    if isinstance(kinds[0], str):
-        return {"choices": kinds}
-    return {"type": kinds[0], "metavar": {int: "N", float: "X"}.get(kinds[0], "TEXT")}
+    add_input(parser)
+    add_settings(parser, EMBED_SETTINGS)
 
 
 def _demo(options: argparse.Namespace) -> int:

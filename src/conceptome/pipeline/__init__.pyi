@@ -1,9 +1,12 @@
 from .comparing import compare_runs as compare_runs
 from .config import RunConfig as RunConfig
 from .config import build_config as build_config
+from .config import config_of as config_of
 from .config import field_documentation as field_documentation
 from .folder import RunFolder as RunFolder
+from .overview import describe_drivers as describe_drivers
 from .overview import describe_run as describe_run
+from .pair_effects import load_pair_effects as load_pair_effects
 from .report import ReportContents as ReportContents
 from .report import write_report as write_report
 from .runner import run as run

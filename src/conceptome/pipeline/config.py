@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import tomli_w
 
 from conceptome.core import InputError, require_at_least, require_choice
+from conceptome.pipeline.folder import CONFIG, RunFolder
 
 DEMO = "demo"
 
@@ -73,8 +74,11 @@ class RunConfig:
     """Every counterfactual serves one factual, or each factual takes its nearest [Claye25]."""
     min_pairs: int = 8
     """Concepts with fewer pairs are reported as not attributable."""
-    intervention: Literal["substitute", "mask"] = "substitute"
-    """Take a gene's value from the counterfactual, or set it to zero (no null floor then, so no drivers)."""
+    intervention: Literal["substitute", "insert", "mask", "mean", "integrated_gradients", "gradient"] = (
+        "substitute"
+    )
+    """Give the factual the counterfactual's value of a gene, or the reverse (insert); set the gene to zero or
+    to its mean (no null floor then, so no drivers); or take gradients instead of edits."""
     aggregate: Literal["relative", "pre"] = "relative"
     """Attribution as share of the activation, or as mean change of the pre-activation."""
     rank_by: Literal["z", "attribution"] = "z"
@@ -91,6 +95,10 @@ class RunConfig:
     """Edited cells encoded at a time; changes memory and speed, never a result."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Device that fits and runs models."""
+    workers: int = 1
+    """Processes that share the concepts of an attribution; changes speed, never a result."""
+    dask: str | None = None
+    """Address of a Dask scheduler whose workers share them instead, such as tcp://10.0.0.5:8786."""
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -109,6 +117,9 @@ class RunConfig:
             raise InputError(msg)
         if self.min_pairs > self.n_pairs:
             msg = f"n_pairs is {self.n_pairs} and min_pairs {self.min_pairs}: no concept could have enough."
+            raise InputError(msg)
+        if self.dask is not None and self.workers > 1:
+            msg = f"workers is {self.workers} and dask {self.dask}: leave out one of them."
             raise InputError(msg)
         if self.k is not None and self.n_concepts is not None and self.k > self.n_concepts:
             msg = (
@@ -137,6 +148,7 @@ _LEAST = {
     "n_permutations": 100,
     "seed": 0,
     "batch_size": 1,
+    "workers": 1,
 }
 
 
@@ -191,6 +203,27 @@ def build_config(options: dict[str, Any], *, toml: Path | None = None) -> RunCon
         )
         raise InputError(msg)
     return RunConfig(**{name: _converted(name, value) for name, value in values.items()})
+
+
+def config_of(path: Path | str, given: dict[str, Any]) -> RunConfig:
+    """Read the settings of a run, with some changed.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+    given
+        Settings that change.
+
+    Raises
+    ------
+    BundleError
+        If it is no run folder.
+    InputError
+        If a setting is wrong.
+    """
+    RunFolder.existing(path)
+    return build_config({**given, "out": str(path)}, toml=Path(path) / CONFIG)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

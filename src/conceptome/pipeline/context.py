@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from conceptome import data, dictionaries, encoders, enrichment
+from conceptome.attribution import DaskWorkers, LocalWorkers, Workers
 from conceptome.core import (
     Activations,
     Attributions,
@@ -55,6 +56,13 @@ class Run:
     def path(self) -> Path:
         """The run folder's path."""
         return self.folder.path
+
+    @property
+    def workers(self) -> Workers | None:
+        """Who shares the concepts of an attribution; None = this process alone."""
+        if self.config.dask:
+            return DaskWorkers(self.config.dask)
+        return LocalWorkers(self.config.workers) if self.config.workers > 1 else None
 
     @cached_property
     def source(self) -> AnnData:

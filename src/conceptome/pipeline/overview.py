@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from conceptome.core import BundleError, InputError, require_at_least
 from conceptome.pipeline import storage
 from conceptome.pipeline.folder import RunFolder
 from conceptome.pipeline.stages import STAGES
+
+SHOWN = ("attribution", "ci_low", "ci_high", "n_differing", "q", "drives")
 
 
 def describe_run(path: Path | str) -> str:
@@ -48,6 +51,49 @@ def describe_run(path: Path | str) -> str:
     again = f"Next: continue with the same command: {manifest['command']}"
     lines.append(f"Next: open {folder.path / 'report.html'}" if complete else again)
     return "\n".join(lines)
+
+
+def describe_drivers(
+    path: Path | str, *, concept: int | None = None, gene: str | None = None, n: int = 20
+) -> str:
+    """Show the genes of a concept, or the concepts of a gene, the strongest first.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+    concept
+        A concept, or
+    gene
+        a gene, as the data name it.
+    n
+        Rows.
+
+    Returns
+    -------
+    A table as text.
+
+    Raises
+    ------
+    BundleError
+        If it is no run folder, or nothing was attributed in it.
+    InputError
+        If both or none of them is given, or there is no such concept or gene.
+    """
+    folder = RunFolder.existing(path)
+    if (concept is None) == (gene is None):
+        msg = "Ask for the genes of one concept (--concept 3) or for the concepts of one gene (--gene CD14)."
+        raise InputError(msg)
+    require_at_least("n", n, 1)
+    if "attributions.parquet" not in folder.manifest["stages"].get("attribute", {}).get("files", {}):
+        msg = f"{path} has no attributions. Make them with: conceptome attribute {path}"
+        raise BundleError(msg)
+    record = storage.load_attributions(folder.path)
+    table = record.genes_of(concept, n=n) if concept is not None else record.concepts_of(str(gene), n=n)
+    shown = table[[table.columns[0], *SHOWN]].rename(columns={"n_differing": "pairs"})
+    about = f"genes of concept {concept}" if concept is not None else f"concepts of {gene}"
+    text = shown.to_string(index=False, float_format=lambda value: f"{value:.3g}")
+    return f"The strongest {about} ({record.intervention}, {record.aggregate}):\n{text}"
 
 
 def _concept_lines(folder: RunFolder) -> list[str]:

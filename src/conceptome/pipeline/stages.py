@@ -18,6 +18,7 @@ from conceptome.pipeline import storage
 from conceptome.pipeline.context import Run
 from conceptome.pipeline.embedding import embed_in_chunks
 from conceptome.pipeline.layout import umap_layout
+from conceptome.pipeline.pair_effects import save_pair_effects
 from conceptome.pipeline.report import write_report
 from conceptome.pipeline.reported import report_contents
 from conceptome.pipeline.seeds import describe_training, stability, train_dictionary
@@ -111,8 +112,9 @@ def match(run: Run, folder: Path) -> Facts:
 
 
 def attribute(run: Run, folder: Path) -> Facts:
-    """Measure the effect of every gene on every concept."""
+    """Measure the effect of every gene on every concept; goes on where it was interrupted."""
     config = run.config
+    parts = folder / ".parts"
     try:
         record = attribution.attribute(
             run.adata,
@@ -120,14 +122,21 @@ def attribute(run: Run, folder: Path) -> Facts:
             run.dictionary,
             run.pairs,
             intervention=config.intervention,
+            activations=run.activations,
             aggregate=config.aggregate,
             batch_size=config.batch_size,
             device=config.device,
+            workers=run.workers,
+            checkpoint=parts,
             seed=config.seed,
         )
     except NotEditableError as error:
         return {"missing": str(error), "message": f"left out. {error}"}
     storage.save_attributions(record, folder)
+    concepts = np.unique(run.pairs.concept).tolist()
+    kept = attribution.kept_effects(parts, concepts, genes=record.genes)
+    save_pair_effects(kept, folder / "effects.zarr", genes=record.genes)
+    shutil.rmtree(parts)
     with_drivers = int(record.drives.any(axis=1).sum())
     return {"message": f"{with_drivers} of {len(record.concepts)} concepts have genes that drive them"}
 
@@ -257,7 +266,13 @@ STAGES = (
     ),
     Stage("train", ("embed",), TRAINING, train, resumable=True),
     Stage("match", ("train",), MATCHING, match),
-    Stage("attribute", ("match",), ("intervention", "aggregate", "seed", "device"), attribute),
+    Stage(
+        "attribute",
+        ("match",),
+        ("intervention", "aggregate", "seed", "device"),
+        attribute,
+        resumable=True,
+    ),
     Stage("compare", ("train",), (), compare),
     Stage(
         "enrich",
