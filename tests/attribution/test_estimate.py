@@ -216,3 +216,15 @@ def test_options_are_checked(world, options, text):
     with pytest.raises(InputError) as caught:
         attribute(world.adata, world.encoder, world.dictionary, world.pairs, **options)
     assert str(caught.value) == text
+
+
+def test_p_rests_on_the_nearest_counterfactual(build_world, counts):
+    """A mean over several counterfactuals is skewed where nothing is there, and would call drivers."""
+    world = build_world(counts, n_counterfactuals=3)
+    several = attribute(world.adata, world.encoder, world.dictionary, world.pairs, seed=3)
+    first = np.unique(np.column_stack([world.pairs.concept, world.pairs.pair]), axis=0, return_index=True)[1]
+    nearest = attribute(world.adata, world.encoder, world.dictionary, world.pairs.take(first), seed=3)
+    np.testing.assert_array_equal(several.p == 1, nearest.p == 1)
+    exact = np.isfinite(nearest.p) & (nearest.n_differing <= 16)
+    np.testing.assert_allclose(several.p[exact], nearest.p[exact])
+    assert (several.attribution != nearest.attribution).any()

@@ -1,4 +1,5 @@
 from .baselines import baseline_scores, logistic_weights, random_scores
+from .comparison import Comparison, compare, compare_dictionaries
 from .curves import faithfulness
 from .differential import differential_expression
 from .edit_effects import effects
@@ -11,12 +12,15 @@ from .synergy import redundancy
 from .workers import DaskWorkers, LocalWorkers, Serial, Workers
 
 __all__ = [
+    "Comparison",
     "DaskWorkers",
     "LocalWorkers",
     "Serial",
     "Workers",
     "attribute",
     "baseline_scores",
+    "compare",
+    "compare_dictionaries",
     "differential_expression",
     "effects",
     "faithfulness",

@@ -25,8 +25,8 @@ from conceptome.core import (
 from conceptome.counterfactuals.inputs import chosen_concepts
 from conceptome.data import raw_counts
 
-Baseline: TypeAlias = DifferentialMeasure | Literal["logistic", "random"]
-BASELINES: tuple[Baseline, ...] = (*get_args(DifferentialMeasure), "logistic", "random")
+Baseline: TypeAlias = Literal[DifferentialMeasure, "logistic", "random"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 LEAST_VARIANCE = 1e-10  # of the largest; below it a direction is rounding
 

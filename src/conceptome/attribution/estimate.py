@@ -62,7 +62,8 @@ def attribute(  # noqa: PLR0913 (the face fixed in api.md)
     percentile of |attribution| on the first half of the null pairs, over the genes that differ there. The
     second half, put to the same two conditions, gives `null_driver_rate`, the share of its tested genes that
     would be called drivers. All statistics are over factuals, with effects averaged over the counterfactuals
-    of each.
+    of each; p alone rests on the nearest counterfactual, since a mean over several is not symmetric about 0
+    where nothing is there.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ from conceptome.attribution.summary import (
     Aggregate,
     attribution,
     bootstrap,
+    first_of_each,
     numerator,
     per_factual,
     sign_consistency,
@@ -112,7 +113,7 @@ class RowMaker:
         effects = per_factual(by_pair)
         score = attribution(effects, settings.aggregate)
         se, low, high = bootstrap(effects, settings.aggregate, n_bootstrap=settings.n_bootstrap, rng=rng)
-        test = sign_test(effects, n_flips=settings.n_flips, alpha=settings.alpha, rng=rng)
+        test = sign_test(first_of_each(by_pair), n_flips=settings.n_flips, alpha=settings.alpha, rng=rng)
         floor, null_score, null_se, null_rate = _null_control(null, settings, rng, n_units=len(score))
         return Row(
             attribution=score,

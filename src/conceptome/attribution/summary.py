@@ -57,6 +57,26 @@ def per_factual(effects: Effects) -> Effects:
     )
 
 
+def first_of_each(effects: Effects) -> Effects:
+    """Take the first, which is the nearest, counterfactual of each factual.
+
+    Without effects, exchanging factual and counterfactual turns the sign of what one pair shows: the
+    symmetry that `sign_test` relies on. A mean over several counterfactuals is skewed and lacks it.
+
+    Parameters
+    ----------
+    effects
+        Effects, the pairs of one factual standing together.
+
+    Returns
+    -------
+    Effects with one row per factual.
+    """
+    starts = np.unique(effects.factual, return_index=True)[1]
+    taken = ("act", "pre", "differs", "activation", "cluster", "factual")
+    return replace(effects, **{name: getattr(effects, name)[starts] for name in taken})
+
+
 def numerator(effects: Effects, aggregate: Aggregate) -> Float[np.ndarray, "factuals genes"]:
     """Return the effects that the aggregate sums.
 
