@@ -30,7 +30,6 @@ def shallow(shared):
     rng = np.random.default_rng(0)
     counts = rng.poisson(rng.gamma(0.5, 2.0, size=(N_CELLS, len(encoder.genes)))).astype(np.float64)
     counts[:, 0] += 1
-    obs = {"batch": "0"} | dict.fromkeys((), "0")
     cells = AnnData(
         counts,
         pd.DataFrame(index=[f"cell{i}" for i in range(N_CELLS)]),

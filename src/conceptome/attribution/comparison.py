@@ -13,7 +13,7 @@ from anndata import AnnData
 from scipy.stats import spearmanr
 from tqdm.auto import tqdm
 
-from conceptome.attribution.baselines import Baseline, baseline_scores
+from conceptome.attribution.baselines import BASELINES, Baseline, baseline_scores
 from conceptome.attribution.curves import RANDOM, faithfulness
 from conceptome.attribution.estimate import AttributionMethod, attribute
 from conceptome.core import (
@@ -30,10 +30,10 @@ from conceptome.counterfactuals import hold_out, match
 from conceptome.data import library_size
 
 Attributor: TypeAlias = Literal["substitute", "insert", "mask", "mean", "integrated_gradients", "gradient"]
-Method: TypeAlias = Literal[Attributor, Baseline]
 
 ATTRIBUTORS = get_args(Attributor)
-DEFAULT_METHODS: tuple[Method, ...] = (
+OURS = "substitute"
+DEFAULT_METHODS = (
     *("substitute", "integrated_gradients", "gradient"),
     *("wilcoxon", "logistic", "random"),
 )
@@ -60,7 +60,7 @@ def compare(  # noqa: PLR0913 (what it compares with needs)
     pairs: Pairs,
     activations: Activations,
     *,
-    methods: Sequence[Method] = DEFAULT_METHODS,
+    methods: Sequence[str] = DEFAULT_METHODS,
     n_genes: int = 100,
     every: int = 1,
     share: float = 0.5,
@@ -107,7 +107,7 @@ def compare(  # noqa: PLR0913 (what it compares with needs)
         If `pairs`, `activations` or `encoder` belong to another dictionary.
     """
     for method in methods:
-        require_choice("methods", method, (*ATTRIBUTORS, *get_args(Baseline)))
+        require_choice("methods", method, (*ATTRIBUTORS, *BASELINES))
     kept, held_out = hold_out(pairs, share=share, seed=seed)
     concepts = np.unique(kept.concept).tolist()
     scores: dict[str, pd.DataFrame] = {}
@@ -125,7 +125,7 @@ def compare(  # noqa: PLR0913 (what it compares with needs)
                 seed=seed,
             )
             scores[method] = found.scores("attribution").loc[concepts]
-    baselines = tuple(cast("Baseline", method) for method in methods if method in get_args(Baseline))
+    baselines = tuple(cast("Baseline", method) for method in methods if method in BASELINES)
     scores |= baseline_scores(adata, activations, methods=baselines, concepts=concepts, seed=seed)
     ordered = {str(method): scores[method] for method in methods}
     drawn = {name: table for name, table in ordered.items() if name != RANDOM}
@@ -228,7 +228,7 @@ def compare_dictionaries(  # noqa: PLR0913
                 encoder,
                 dictionary,
                 held_out,
-                {"substitute": found.scores("attribution")},
+                {OURS: found.scores("attribution")},
                 n_genes=n_genes,
                 every=every,
                 seed=seed,
@@ -245,7 +245,7 @@ def _drivers(found: Attributions) -> dict[str, float]:
     n_drivers = found.drives[attributable].sum(axis=1)
     some = bool(attributable.any())
     return {
-        "n_attributable": int(attributable.sum()),
+        "n_attributable": float(attributable.sum()),
         "with_drivers": float((n_drivers > 0).mean()) if some else np.nan,
         "drivers": float(np.median(n_drivers)) if some else np.nan,
         "null_driver_rate": float(np.nanmean(found.null_driver_rate)) if some else np.nan,
@@ -253,16 +253,19 @@ def _drivers(found: Attributions) -> dict[str, float]:
 
 
 def _areas(measured: Faithfulness) -> dict[str, float]:
-    summary = measured.summary().set_index("method")
-    row: dict[str, float] = {}
-    for curve in ("deletion", "insertion"):
-        row |= {
-            curve: summary.loc["substitute", curve],
-            f"{curve}_se": summary.loc["substitute", f"{curve}_se"],
-        }
-        row[f"{curve}_random"] = summary.loc[RANDOM, curve]
-    gaps = summary["insertion"] - summary["deletion"]
-    return row | {"gap": float(gaps["substitute"] - gaps[RANDOM])}
+    summary = measured.summary()
+    columns = ("deletion", "deletion_se", "insertion", "insertion_se")
+    ours, chance = (
+        {name: float(rows[name].to_numpy()[0]) for name in columns}
+        for rows in (summary[summary["method"] == name] for name in (OURS, RANDOM))
+    )
+    gap = ours["insertion"] - ours["deletion"] - chance["insertion"] + chance["deletion"]
+    return {
+        **ours,
+        "deletion_random": chance["deletion"],
+        "insertion_random": chance["insertion"],
+        "gap": gap,
+    }
 
 
 def _agreement(scores: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
