@@ -13,7 +13,7 @@ from anndata import AnnData
 from scipy.stats import spearmanr
 from tqdm.auto import tqdm
 
-from conceptome.attribution.baselines import BASELINES, Baseline, baseline_scores
+from conceptome.attribution.baselines import BASELINES, baseline_scores
 from conceptome.attribution.curves import RANDOM, faithfulness
 from conceptome.attribution.estimate import AttributionMethod, attribute
 from conceptome.core import (
@@ -125,7 +125,7 @@ def compare(  # noqa: PLR0913 (what it compares with needs)
                 seed=seed,
             )
             scores[method] = found.scores("attribution").loc[concepts]
-    baselines = tuple(cast("Baseline", method) for method in methods if method in BASELINES)
+    baselines = tuple(method for method in BASELINES if method in methods)
     scores |= baseline_scores(adata, activations, methods=baselines, concepts=concepts, seed=seed)
     ordered = {str(method): scores[method] for method in methods}
     drawn = {name: table for name, table in ordered.items() if name != RANDOM}
@@ -260,12 +260,8 @@ def _areas(measured: Faithfulness) -> dict[str, float]:
         for rows in (summary[summary["method"] == name] for name in (OURS, RANDOM))
     )
     gap = ours["insertion"] - ours["deletion"] - chance["insertion"] + chance["deletion"]
-    return {
-        **ours,
-        "deletion_random": chance["deletion"],
-        "insertion_random": chance["insertion"],
-        "gap": gap,
-    }
+    random = {f"{name}_random": chance[name] for name in ("deletion", "insertion")}
+    return ours | random | {"gap": gap}
 
 
 def _agreement(scores: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
