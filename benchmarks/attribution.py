@@ -1,4 +1,4 @@
-"""Time attribution through scVI against Captum's FeatureAblation and plain loops.
+"""Time attribution through scVI beside FeatureAblation of Captum and plain loops.
 
 Run ``python benchmarks/attribution.py --data pbmc3k.h5ad``. Every gene of a factual takes its counterfactual's
 value, one at a time, and one concept's activation is read. All have the same trained weights, the same pairs
