@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 import numpy as np
@@ -11,6 +11,7 @@ from anndata import AnnData
 from jaxtyping import Bool, Float
 
 from conceptome.attribution.interventions import NEEDS_COUNTERFACTUAL, Intervention, Plan, Planner
+from conceptome.attribution.prescreen import Answers, Prescreen
 from conceptome.attribution.response import Cells, Responder
 from conceptome.attribution.units import inactive_means, set_members
 from conceptome.core import (
@@ -44,6 +45,8 @@ class Probe:
     responder: Responder
     units: Names
     """What is edited: genes, or sets of them."""
+    prescreen: Prescreen | None = None
+    """Which edits are estimated; none when None."""
 
     @property
     def compares(self) -> bool:
@@ -57,7 +60,8 @@ class Probe:
         arrays = {f"mean.{concept}": mean for concept, mean in planner.means.items()}
         arrays |= {f"set.{number}": members for number, members in enumerate(planner.sets)}
         units = content_id({"units": list(map(str, self.units))}, arrays)
-        return {"intervention": planner.intervention, "units": units}
+        prescreen = asdict(self.prescreen) if self.prescreen else None
+        return {"intervention": planner.intervention, "units": units, "prescreen": prescreen}
 
     def effects(self, parts: Sequence[Pairs], concept: int) -> list[Effects]:
         """Measure the effect of every edit of some pairs of one concept.
@@ -88,16 +92,23 @@ class Probe:
             start += 2 * len(pairs)
             plan = self.planner.plan(pairs, cells.expression, factual=factual, counterfactual=counterfactual)
             plans.append(plan)
-        edits = Edits.noop(len(rows))
+        answers = self._ask(cells, plans, concept)
+        at, found = 0, []
+        for pairs, plan in zip(parts, plans, strict=True):
+            found.append(self._effects(pairs, plan, answers, slice(at, at + len(plan.edits))))
+            at += len(plan.edits)
+        return found
+
+    def _ask(self, cells: Cells, plans: Sequence[Plan], concept: int) -> Answers:
+        if self.prescreen:
+            return self.prescreen.ask(self.responder, cells, plans, concept)
+        n_cells = len(cells.rows)
+        edits = Edits.noop(n_cells)
         for plan in plans:
             edits = edits.followed_by(plan.edits)
         response = self.responder.respond(cells, edits, concept)
-        before, at, found = response[: len(rows)], len(rows), []
-        for pairs, plan in zip(parts, plans, strict=True):
-            after = response[at : at + len(plan.edits)]
-            at += len(plan.edits)
-            found.append(self._effects(pairs, plan, before, after))
-        return found
+        exact = np.ones(len(edits) - n_cells, dtype=bool)
+        return Answers(response[:n_cells], response[n_cells:], exact, np.full(3, np.nan))
 
     def noise(self, pairs: Pairs) -> float:
         """Measure the largest change of the embedding when a gene is edited to the value it has.
@@ -120,19 +131,24 @@ class Probe:
         embedded = (self.responder.embed(cells, edits) for edits in (own, Edits.noop(len(gene))))
         return float(np.abs(np.subtract(*embedded)).max())
 
-    def _effects(
-        self,
-        pairs: Pairs,
-        plan: Plan,
-        before: Float[np.ndarray, "cells 2"],
-        after: Float[np.ndarray, "edits 2"],
-    ) -> Effects:
+    def _effects(self, pairs: Pairs, plan: Plan, answers: Answers, edits: slice) -> Effects:
+        before = answers.before
         activation = before[plan.factual, 0]
         _check_activation(activation, pairs.activation[plan.rows], int(pairs.concept[0]))
-        lost = plan.sign * (before[plan.edited[np.nonzero(plan.differs)[0]]] - after)
+        lost = plan.sign * (before[plan.edited[np.nonzero(plan.differs)[0]]] - answers.after[edits])
         act, pre = (self._scatter(lost[:, part], plan.differs) for part in (0, 1))
+        exact = np.ones_like(plan.differs)
+        exact[plan.differs] = answers.exact[edits]
         return Effects(
-            int(pairs.concept[0]), act, pre, plan.differs, activation, plan.cluster, pairs.pair[plan.rows]
+            concept=int(pairs.concept[0]),
+            act=act,
+            pre=pre,
+            differs=plan.differs,
+            activation=activation,
+            cluster=plan.cluster,
+            factual=pairs.pair[plan.rows],
+            exact=exact,
+            recall=answers.recall,
         )
 
     def _scatter(

@@ -73,11 +73,14 @@ class Responder:
         if rule and layer:
             return _within(cells.expression, layer, rule, edits=edits, concept=concept)
         response = np.empty((len(edits), 2))
-        read = partial(_read, self.dictionary, concept)
         for start in range(0, len(edits), EDITS_PER_CALL):
             part = np.arange(start, min(start + EDITS_PER_CALL, len(edits)))
-            response[part] = map_blocks(read, self._recalled(cells, edits.take(part)))
+            response[part] = self.read(self._recalled(cells, edits.take(part)), concept)
         return response
+
+    def read(self, embedding: Float[np.ndarray, "rows d_embed"], concept: int) -> Float[np.ndarray, "rows 2"]:
+        """Return activation and pre-activation of a concept for each embedding."""
+        return map_blocks(partial(_read, self.dictionary, concept), embedding)
 
     def embed(self, cells: Cells, edits: Edits) -> Float[np.ndarray, "edits d_embed"]:
         """Embed edited cells."""

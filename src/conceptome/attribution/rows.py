@@ -71,6 +71,8 @@ class Row:
     p: Float[np.ndarray, " genes"]
     q: Float[np.ndarray, " genes"]
     drives: Bool[np.ndarray, " genes"]
+    exact: Float[np.ndarray, " genes"]
+    recall: Float[np.ndarray, " 3"]
     null_attribution: Float[np.ndarray, " genes"]
     null_se: Float[np.ndarray, " genes"]
     floor: float
@@ -114,6 +116,7 @@ class RowMaker:
         score = attribution(effects, settings.aggregate)
         se, low, high = bootstrap(effects, settings.aggregate, n_bootstrap=settings.n_bootstrap, rng=rng)
         test = sign_test(first_of_each(by_pair), n_flips=settings.n_flips, alpha=settings.alpha, rng=rng)
+        exact = _share_exact(by_pair)
         floor, null_score, null_se, null_rate = _null_control(null, settings, rng, n_units=len(score))
         return Row(
             attribution=score,
@@ -126,7 +129,9 @@ class RowMaker:
             sign_consistency=sign_consistency(numerator(effects, settings.aggregate), score),
             p=test.p,
             q=test.q,
-            drives=(test.q <= settings.alpha) & (np.abs(score) > floor),
+            drives=(test.q <= settings.alpha) & (np.abs(score) > floor) & (exact == 1),
+            exact=exact,
+            recall=np.full(3, np.nan) if by_pair.recall is None else by_pair.recall,
             null_attribution=null_score,
             null_se=null_se,
             floor=floor,
@@ -148,11 +153,19 @@ def _null_control(
     differing = null[0].differs.any(axis=0)
     floor = float(np.percentile(np.abs(first[differing]), FLOOR_PERCENTILE)) if differing.any() else np.nan
     test = sign_test(null[1], n_flips=settings.n_flips, alpha=settings.alpha, rng=rng)
-    called = (test.q <= settings.alpha) & (np.abs(second) > floor)
+    called = (test.q <= settings.alpha) & (np.abs(second) > floor) & (_share_exact(null[1]) == 1)
     n_tested = int((~np.isnan(test.q)).sum())
     rate = float(called.sum() / n_tested) if n_tested else np.nan
     error = standard_error(null[1], settings.aggregate, n_bootstrap=settings.n_bootstrap, rng=rng)
     return floor, second, error, rate
+
+
+def _share_exact(effects: Effects) -> Float[np.ndarray, " genes"]:
+    """Return the share of the pairs in which a gene differs whose effect was measured; 1 if it never does."""
+    if effects.exact is None:
+        return np.ones(effects.differs.shape[1])
+    estimated = (effects.differs & ~effects.exact).sum(axis=0)
+    return np.asarray(1 - estimated / np.maximum(effects.differs.sum(axis=0), 1))
 
 
 def _sparse(effects: Effects, genes: Names) -> PairEffects:
@@ -191,6 +204,8 @@ def not_attributable(n_units: int, reason: str) -> Row:
         p=unmeasured,
         q=unmeasured,
         drives=np.zeros(n_units, dtype=bool),
+        exact=unmeasured,
+        recall=np.full(3, np.nan),
         null_attribution=unmeasured,
         null_se=unmeasured,
         floor=np.nan,

@@ -54,6 +54,7 @@ def per_factual(effects: Effects) -> Effects:
         activation=effects.activation[starts],
         cluster=effects.cluster[starts],
         factual=effects.factual[starts],
+        exact=None if effects.exact is None else np.logical_and.reduceat(effects.exact, starts),
     )
 
 
@@ -74,7 +75,8 @@ def first_of_each(effects: Effects) -> Effects:
     """
     starts = np.unique(effects.factual, return_index=True)[1]
     taken = ("act", "pre", "differs", "activation", "cluster", "factual")
-    return replace(effects, **{name: getattr(effects, name)[starts] for name in taken})
+    exact = None if effects.exact is None else effects.exact[starts]
+    return replace(effects, exact=exact, **{name: getattr(effects, name)[starts] for name in taken})
 
 
 def numerator(effects: Effects, aggregate: Aggregate) -> Float[np.ndarray, "factuals genes"]:

@@ -114,6 +114,20 @@ class Differentiable(Protocol):
 
 
 @runtime_checkable
+class EditEstimator(Protocol):
+    """An encoder that can estimate, at little cost, what editing one gene does."""
+
+    def estimate_edits(
+        self, cells: AnnData, edits: Edits, *, cotangent: Float[np.ndarray, " d_embed"], device: str = "cpu"
+    ) -> Float[np.ndarray, "edits d_embed"]:
+        """Estimate the embeddings of cells with one edited gene, float64.
+
+        The estimate is to be good along `cotangent`; across it, it may be coarser.
+        """
+        ...
+
+
+@runtime_checkable
 class Reinitialisable(Protocol):
     """An encoder that can forget what it learnt, for checking that attributions depend on it."""
 

@@ -252,6 +252,10 @@ class Effects:
     """Pairs that edit one cell or share a counterfactual, directly or by a chain, share a cluster."""
     factual: Int[np.ndarray, " pairs"]
     """Identity of the factual, for averaging over its counterfactuals and for the bootstrap."""
+    exact: Bool[np.ndarray, "pairs genes"] | None = None
+    """With a prescreen: whether the effect was measured; else it was estimated."""
+    recall: Float[np.ndarray, " 3"] | None = None
+    """With a prescreen: see `Attributions.recall`."""
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per pair and gene: ``pair`` (number of the factual), ``gene`` (column position)."""

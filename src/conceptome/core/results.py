@@ -100,6 +100,13 @@ class Attributions:
     aggregate: str = "relative"
     noise_floor: float = 0.0
     """Largest |embedding difference| of a no-op edit."""
+    exact: Float[np.ndarray, "concepts genes"] | None = None
+    """Share of the pairs in which the gene differs whose effect was measured; the rest was estimated by a
+    prescreen. Only where it is 1 can a gene drive a concept. None where it was not recorded."""
+    recall: Float[np.ndarray, "concepts 3"] | None = None
+    """How good the prescreen is, in pairs that were measured in full: share of the 20 and of the 50 genes of
+    largest effect that it would have let through, and the rank correlation of its effects with the exact
+    ones. NaN without a prescreen."""
 
     def __post_init__(self) -> None:
         shape = (len(self.concepts), len(self.genes))

@@ -29,6 +29,7 @@ from conceptome.encoders.scgpt_files import (
 from conceptome.encoders.scgpt_gradient import Ways
 from conceptome.encoders.scgpt_network import ScgptNetwork
 from conceptome.encoders.scgpt_options import ScgptOptions
+from conceptome.encoders.scgpt_own_stream import EDITS_PER_TRACE, CellReader
 from conceptome.encoders.scgpt_tokens import ScgptTokeniser
 from conceptome.encoders.scrambling import scrambled
 from conceptome.encoders.sequences import (
@@ -254,6 +255,45 @@ class ScgptEncoder:
             require_counts(part, names)
             sequences = self._tokeniser.edits(part, tokens, names, edit=self.options.edit)
             result[part.positions] = self._run(network, sequences, device)
+        return result
+
+    def estimate_edits(
+        self, cells: AnnData, edits: Edits, *, cotangent: Float[np.ndarray, " d_embed"], device: str = "cpu"
+    ) -> Float[np.ndarray, "edits d_embed"]:
+        """Estimate the embeddings of cells with one edited gene, for all genes at the price of a few passes.
+
+        Changes of other genes' bins, which an edit may bring about, count to first order.
+
+        Raises
+        ------
+        InputError
+            If an edit is of several genes, or the embedding is not that of <cls>.
+        """
+        require_device(device)
+        if self.options.pooling != "cls" or len(edits.genes) != len(edits):
+            found = f"{len(edits):,} edits of {len(edits.genes):,} genes, pooling={self.options.pooling!r}"
+            msg = f"Found {found}; estimates need edits of one gene each and pooling='cls'. Use embed_edits."
+            raise InputError(msg)
+        columns, tokens = self._columns(cells)
+        values = self.expression(cells)[:, columns]
+        tokeniser, network = self._tokeniser, self._network.to(device)
+        reader = CellReader(network, tokens, tokeniser.cls_token, tokeniser.cls_value, device)
+        result = np.empty((len(edits), self.d_embed))
+        size = EDITS_PER_TRACE
+        for part in edits_by_cell(values, edits, columns, n_genes=cells.n_vars, batch_size=size):
+            names = cells.obs_names[part.cells]
+            require_counts(part, names)
+            before = tokeniser.binned(part.values, tokens, names)
+            after = tokeniser.binned_edits(part, tokens, names, edit=self.options.edit)
+            for cell in range(len(part.cells)):
+                own = np.flatnonzero(part.cell == cell)
+                result[part.positions[own]] = reader.estimate(
+                    before[[cell]],
+                    after[own],
+                    part.genes[own],
+                    n_layers=self._layer,
+                    cotangent=cotangent,
+                )
         return result
 
     def along(

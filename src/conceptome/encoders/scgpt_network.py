@@ -76,6 +76,17 @@ class _Attention(nn.Module):
         mixed = functional.scaled_dot_product_attention(
             self._heads(q), self._heads(k), self._heads(v), attn_mask=mask
         )
+        return self.join(mixed)
+
+    def split(
+        self, x: Float[Tensor, "rows length d_embed"]
+    ) -> tuple[Float[Tensor, "rows heads length d_head"], ...]:
+        """Compute queries, keys and values of every head."""
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        return self._heads(q), self._heads(k), self._heads(v)
+
+    def join(self, mixed: Float[Tensor, "rows heads length d_head"]) -> Float[Tensor, "rows length d_embed"]:
+        """Put together what the heads read."""
         projected: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return projected
 
@@ -98,9 +109,15 @@ class _Layer(nn.Module):
     def forward(
         self, x: Float[Tensor, "rows length d_embed"], real: Bool[Tensor, "rows length"], *, only_cls: bool
     ) -> Float[Tensor, "rows queries d_embed"]:
+        attended = self.self_attn(x.to(self.linear1.weight.dtype), real, only_cls=only_cls)
+        return self.update(x[:, :1] if only_cls else x, attended)
+
+    def update(
+        self, x: Float[Tensor, "rows length d_embed"], attended: Float[Tensor, "rows length d_embed"]
+    ) -> Float[Tensor, "rows length d_embed"]:
+        """Add what was read to the residual stream, and all that follows it."""
         products = self.linear1.weight.dtype
-        attended = self.self_attn(x.to(products), real, only_cls=only_cls)
-        x = self.norm1((x[:, :1] if only_cls else x) + attended)
+        x = self.norm1(x + attended)
         updated = self.linear2(torch.relu(self.linear1(x.to(products))))
         after: Tensor = self.norm2(x + updated)
         return after
@@ -182,6 +199,10 @@ class ScgptNetwork(nn.Module):
                 layer.get_submodule(products).bfloat16()
         return network
 
+    def first_layers(self, n_layers: int) -> list[_Layer]:
+        """Return some layers, from the first on."""
+        return [layer for layer in self.transformer_encoder.layers[:n_layers] if isinstance(layer, _Layer)]
+
     def inputs(
         self, tokens: Int[Tensor, "rows length"], values: Float[Tensor, "rows length"]
     ) -> Float[Tensor, "rows length d_embed"]:
@@ -214,8 +235,7 @@ class ScgptNetwork(nn.Module):
         -------
         Hidden states; at padding they have no meaning.
         """
-        for number in range(n_layers):
-            layer = self.transformer_encoder.layers[number]
+        for number, layer in enumerate(self.first_layers(n_layers)):
             x = layer(x, real, only_cls=only_cls and number == n_layers - 1)
         return x[:, :1] if only_cls else x
 

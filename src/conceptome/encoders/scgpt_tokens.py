@@ -112,8 +112,24 @@ class ScgptTokeniser:
     ) -> Sequences:
         """Tokenise edited cells.
 
+        Parameters
+        ----------
+        part, tokens, names, edit
+            As for `binned_edits`.
+
+        Returns
+        -------
+        One sequence per edit; a cell of which nothing is left is ``<cls>`` alone.
+        """
+        return self.sequences(self.binned_edits(part, tokens, names, edit=edit), tokens)
+
+    def binned_edits(
+        self, part: CellEdits, tokens: Int[np.ndarray, " columns"], names: Names, *, edit: Edit
+    ) -> Csr:
+        """Bin the genes that enter the sequences of edited cells.
+
         Genes that are not edited stay in or out of the sequence as in the unedited cell; an edited gene is in
-        if it is among the highest of the edited cell. A cell of which nothing is left is ``<cls>`` alone.
+        if it is among the highest of the edited cell.
 
         Parameters
         ----------
@@ -129,21 +145,22 @@ class ScgptTokeniser:
 
         Returns
         -------
-        One sequence per edit.
+        Bins, all positive, one row per edit in the columns of ``part.values``.
         """
         before = list(_rows(part.values))
         kept = [columns[self._highest(row, tokens[columns])] for columns, row in before]
-        rows = []
-        for number, (columns, row) in enumerate(_rows(part.edited())):
-            cell = part.cell[number]
-            edited = np.isin(columns, part.genes[part.indptr[number] : part.indptr[number + 1]])
-            stays = np.isin(columns, kept[cell])
-            stays[edited] = self._highest(row, tokens[columns])[edited]
+        edited = part.edited()
+        bins, entered = np.zeros(edited.nnz), np.zeros(edited.nnz, dtype=bool)
+        for number, (columns, row) in enumerate(_rows(edited)):
+            cell, own = part.cell[number], slice(edited.indptr[number], edited.indptr[number + 1])
+            changed = np.isin(columns, part.genes[part.indptr[number] : part.indptr[number + 1]])
+            entered[own] = np.isin(columns, kept[cell])
+            entered[own][changed] = self._highest(row, tokens[columns])[changed]
             unedited = before[cell][1]
             among = unedited if edit == "binned" and len(unedited) else row
-            bins = self._bins(row, among, tokens[columns], names[cell])
-            rows.append((tokens[columns[stays]], bins[stays]))
-        return self._with_cls(rows)
+            bins[own] = self._bins(row, among, tokens[columns], names[cell])
+        indptr = np.concatenate([[0], np.cumsum(entered)])[edited.indptr]
+        return sp.csr_array((bins[entered], edited.indices[entered], indptr), shape=edited.shape)
 
     def _highest(
         self, row: Float[np.ndarray, " genes"], tokens: Int[np.ndarray, " genes"]
