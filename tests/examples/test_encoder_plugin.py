@@ -41,7 +41,7 @@ def installed(tmp_path_factory):
 def test_is_found_by_name_and_keeps_the_contract(installed):
     done = run(installed, "-c", USE)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "random_projection random_projection keeps all 16 promises that were checked.\n"
+    assert done.stdout == "random_projection random_projection keeps all 17 promises that were checked.\n"
 
 
 def test_its_own_test_passes(installed):

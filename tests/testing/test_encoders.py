@@ -1,5 +1,7 @@
 """Encoders that keep the contract, and for every promise encoders that break it."""
 
+from dataclasses import replace
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 import conceptome as cm
-from conceptome.core import Embeddings, InputError, NotEditableError, content_id
+from conceptome.core import Embeddings, HiddenLayer, InputError, NotEditableError, content_id
 from conceptome.data import align
 from conceptome.encoders import LinearOptions, PrecomputedEncoder, ScviEncoder, reencode_edits
 from conceptome.encoders.storage import load_folder, save_folder
@@ -67,13 +69,13 @@ def genes(adata):
 def test_a_good_encoder_keeps_everything(genes, adata):
     report = check_encoder(Good(genes), adata)
     assert isinstance(report, ContractReport)
-    assert str(report) == "good keeps all 16 promises that were checked."
+    assert str(report) == "good keeps all 17 promises that were checked."
     assert not report.failures
     assert not report.skipped
 
 
 def test_the_linear_encoder_keeps_everything(adata):
-    assert len(check_encoder(cm.encoders.fit("linear", adata), adata).kept) == 16
+    assert len(check_encoder(cm.encoders.fit("linear", adata), adata).kept) == 17
 
 
 @pytest.mark.parametrize("model", ["A", "B", "C"])
@@ -81,7 +83,7 @@ def test_models_of_scvi_tools_keep_everything(shared, model):
     folder = shared / "fixtures/scvi_tiny"
     for name in ("train", "query_missing_genes"):
         cells = ad.read_h5ad(folder / f"{name}.h5ad")
-        assert len(check_encoder(ScviEncoder.load(folder / f"model_{model}"), cells).kept) == 16
+        assert len(check_encoder(ScviEncoder.load(folder / f"model_{model}"), cells).kept) == 17
 
 
 def test_a_finished_embedding_may_refuse_edits(adata):
@@ -334,7 +336,40 @@ class EditsMeet(Good):
         return found + (batch_size == 5)
 
 
+class Shallow(Good):
+    """One hidden layer, its second unit always on."""
+
+    def __init__(self, genes, seed=0):
+        super().__init__(genes, seed)
+        self.by_gene = np.abs(self.weights[:, :2]) * [-1, 1]
+        self.readout = self.weights[:2]
+
+    def first(self, adata):
+        columns = align(self.genes, adata).columns
+        counts = np.where(columns >= 0, self.expression(adata).toarray()[:, columns], 0.0)
+        return np.log1p(counts) @ self.by_gene + 50
+
+    def values(self, adata):
+        return np.maximum(self.first(adata), 0) @ self.readout
+
+    def hidden_layer(self, cells):
+        column = np.full(cells.n_vars, -1)
+        present = align(self.genes, cells).columns
+        column[present[present >= 0]] = np.flatnonzero(present >= 0)
+        return HiddenLayer(self.first(cells), self.by_gene, column, self.readout, np.zeros(6), True)
+
+
+class ForgetsTheLog(Shallow):
+    def hidden_layer(self, cells):
+        return replace(super().hidden_layer(cells), log1p=False)
+
+
+def test_an_encoder_with_a_hidden_layer_keeps_everything(genes, adata):
+    assert "hidden_layer" in check_encoder(Shallow(genes), adata).kept
+
+
 BROKEN = {
+    ForgetsTheLog: ("hidden_layer", "hidden_layer() is not what embed_edits() computes: it differs by "),
     NoName: ("members", "name is '', expected a text."),
     NoSave: ("members", "there is no method save()."),
     ListOfGenes: ("members", "genes is list, expected a pandas Index of names."),

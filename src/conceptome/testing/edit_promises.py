@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from conceptome.core import Edits
+from conceptome.core import Edits, OneHiddenLayer
 from conceptome.encoders import reencode_edits
 from conceptome.testing.contents import changes, contents
 from conceptome.testing.encoder_trial import WHOLE, EncoderTrial
@@ -121,8 +121,27 @@ def ignores_batches_of_edits(trial: EncoderTrial) -> Iterator[str]:
     if how := trial.differs(trial.embed_edits(trial.cells, edits, batch_size=5), found):
         yield f"embed_edits() with batch_size=5 gives another result: {how}."
     order = np.random.default_rng(trial.seed).permutation(len(edits))[: len(edits) // 2]
-    if how := trial.differs(trial.embed_edits(trial.cells, _choose(edits, order)), found[order]):
+    if how := trial.differs(trial.embed_edits(trial.cells, edits.take(order)), found[order]):
         yield f"embed_edits() of half of the edits in another order gives another result: {how}."
+
+
+def stays_in_its_hidden_layer(trial: EncoderTrial) -> Iterator[str]:
+    """Check that an encoder with a `hidden_layer` gives by it what `embed_edits` says."""
+    if not isinstance(trial.encoder, OneHiddenLayer):
+        return
+    layer = trial.encoder.hidden_layer(trial.cells)
+    if layer is None:
+        return
+    edits = trial.edits
+    column = layer.column[edits.genes]
+    edit = np.repeat(np.arange(len(edits)), np.diff(edits.indptr))
+    old = trial.expression.toarray()[edits.cells[edit], edits.genes]
+    change = np.log1p(edits.values) - np.log1p(old) if layer.log1p else edits.values - old
+    first = layer.first[edits.cells].copy()
+    np.add.at(first, edit[column >= 0], (change[:, None] * layer.by_gene[column])[column >= 0])
+    found = np.maximum(first, 0) @ layer.readout + layer.constant
+    if how := trial.differs(found, trial.embed_edits(trial.cells, edits)):
+        yield f"hidden_layer() is not what embed_edits() computes: {how}. Return None if it is deeper."
 
 
 def _reencode(trial: EncoderTrial, cells: AnnData, edits: Edits) -> Float[np.ndarray, "edits d_embed"]:
@@ -160,10 +179,3 @@ def _rename(cells: AnnData, column: int) -> AnnData:
 def _shuffled(trial: EncoderTrial) -> tuple[Int[np.ndarray, " genes"], AnnData]:
     order = np.random.default_rng(trial.seed).permutation(trial.cells.n_vars)
     return order, trial.cells[:, order].copy()
-
-
-def _choose(edits: Edits, order: Int[np.ndarray, " chosen"]) -> Edits:
-    lengths = np.diff(edits.indptr)[order]
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
-    changes = np.arange(indptr[-1]) + np.repeat(edits.indptr[order] - indptr[:-1], lengths)
-    return Edits(edits.cells[order], indptr, edits.genes[changes], edits.values[changes])

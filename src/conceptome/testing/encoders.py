@@ -33,6 +33,7 @@ PROMISES = {
     "edits": Promise(editing.embeds_edits, needs=EDITS),
     "edits_untouched": Promise(editing.leaves_edits_alone, needs=EDITS),
     "edit_batches": Promise(editing.ignores_batches_of_edits, needs=EDITS),
+    "hidden_layer": Promise(editing.stays_in_its_hidden_layer, needs=EDITS),
 }
 
 
@@ -57,7 +58,8 @@ def check_encoder(
       `save`, then `load`, give the same encoder;
     - ``editable``: all editing methods work, or all raise `NotEditableError`. If they work: ``expression`` is
       what `embed` reads; ``known`` marks the genes that it reads; ``noop``: an edit that changes nothing;
-      ``edits`` equal the embedding of the edited cells; ``edits_untouched``; ``edit_batches``.
+      ``edits`` equal the embedding of the edited cells; ``edits_untouched``; ``edit_batches``;
+      ``hidden_layer``, where there is one, gives the same.
 
     Skip what an encoder does not promise: ``edits`` where an edit means something else than the edited cell,
     ``gene_order`` where ties go by column.
