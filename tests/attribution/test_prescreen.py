@@ -83,14 +83,24 @@ def test_an_edit_to_the_same_value_is_estimated_as_nothing(cells, encoder):
     np.testing.assert_allclose(guessed, np.tile(before, (40, 1)), atol=2e-6)
 
 
-def test_one_layer_has_exact_estimates(cells, encoder):
+@pytest.mark.parametrize("max_length", [1200, 40])  # of 51 genes, and some of the edited ones enter
+def test_one_layer_has_exact_estimates(cells, encoder, max_length):
     """With one layer, <cls> reads keys and values that no other token has touched."""
-    shallow = ScgptEncoder(
-        encoder.model, options=ScgptOptions(gene_key="feature_name", edit="binned", layer=1)
-    )
+    settings = {"gene_key": "feature_name", "edit": "binned", "layer": 1}
+    shallow = ScgptEncoder(encoder.model, options=ScgptOptions(max_length=max_length, **settings))
     edits, _ = single_edits(cells, shallow, cell=3, lender=5)
     guessed = shallow.estimate_edits(cells, edits, cotangent=np.ones(shallow.d_embed))
     np.testing.assert_allclose(guessed, shallow.embed_edits(cells, edits), atol=2e-6)
+
+
+def test_estimates_do_not_depend_on_their_company(cells, encoder, monkeypatch):
+    edits, _ = single_edits(cells, encoder, cell=3, lender=5)
+    cotangent = np.ones(encoder.d_embed)
+    together = encoder.estimate_edits(cells, edits, cotangent=cotangent)
+    monkeypatch.setattr("conceptome.encoders.scgpt_own_stream.EDITS_AT_ONCE", 7)
+    reverse = np.arange(len(edits))[::-1].copy()
+    apart = encoder.estimate_edits(cells, edits.take(reverse), cotangent=cotangent)
+    np.testing.assert_allclose(apart[::-1], together, atol=2e-6)
 
 
 def test_several_genes_are_refused(cells, encoder):

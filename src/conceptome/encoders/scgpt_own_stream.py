@@ -231,7 +231,7 @@ def _follow(
     further = x.new_zeros(len(x))
     replaced = torch.zeros(len(x), len(trace.inputs), dtype=torch.bool, device=x.device)
     replaced[:, 0] = True
-    replaced[torch.arange(len(x)), edits.place] = True
+    replaced[torch.arange(len(x), device=x.device), edits.place] = True
     layers = network.first_layers(len(trace.layers))
     for number, (layer, base) in enumerate(zip(layers, trace.layers, strict=True)):
         queries, keys, values = layer.self_attn.split(x)
