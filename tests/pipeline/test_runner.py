@@ -21,8 +21,8 @@ COLUMNS = {
     "sign_consistency p q floor drives intervention status",
     "enrichment": " ".join(ENRICHMENT_COLUMNS),
     "de": "concept gene log_fold_change p q",
-    "concepts": "concept frequency mean_activation best_label best_label_f1 top_genes top_term stability "
-    "module module_strength",
+    "concepts": "concept frequency mean_activation best_label best_label_f1 top_genes top_term pair_warning "
+    "stability module module_strength",
     "modules": "module n_concepts share correlation label label_f1",
 }
 PARQUET = [
@@ -67,6 +67,18 @@ def test_tables_have_the_promised_columns(finished, name):
     table = pd.read_parquet(finished / f"{name}.parquet")
     assert [c for c in COLUMNS[name].split() if c not in table.columns] == []
     assert len(table) > 0
+
+
+def test_pairs_that_may_confound_are_warned_of(tmp_path):
+    adata = cm.data.demo()
+    half = np.arange(adata.n_obs) % 2 == 0
+    adata.X[half] *= 8  # libraries of one batch are eight times as large
+    adata.obs["batch"] = np.where(half, "deep", "shallow")
+    adata.write_h5ad(tmp_path / "data.h5ad")
+    changes = {"data": str(tmp_path / "data.h5ad"), "donor_key": "batch", "label_key": (), "n_pairs": 12}
+    folder = run(settings(tmp_path / "run", **changes), until="summarise")
+    warned = pd.read_parquet(folder / "concepts.parquet")["pair_warning"]
+    assert warned.str.contains("libraries|library sizes").any()
 
 
 def test_every_promised_file_is_there(finished):

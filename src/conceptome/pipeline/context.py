@@ -115,6 +115,13 @@ class Run:
         """The collections that name concepts."""
         return [enrichment.load_gene_sets(name) for name in self.config.gene_sets]
 
+    @property
+    def sides(self) -> pd.DataFrame:
+        """Batch and donor of every cell, as far as they are named: what pairs should not differ in."""
+        names = [name for name in (self.config.batch_key, self.config.donor_key) if name]
+        sides: pd.DataFrame = self.adata.obs[list(dict.fromkeys(names))]
+        return sides
+
     @cached_property
     def input_digest(self) -> str:
         """SHA-256 of the input file, or the content hash of the demo's counts."""

@@ -216,6 +216,7 @@ def summarise(run: Run, folder: Path) -> Facts:
         attributions=run.attributions,
         enrichment=run.enrichment("enrichment"),
         pairs=run.pairs,
+        sides=run.sides,
         stability=run.stability,
         seed=run.config.seed,
     )
@@ -282,7 +283,12 @@ STAGES = (
     ),
     Stage("evaluate", ("train",), ("label_key", "donor_key", "seed"), evaluate),
     Stage("stability", ("train",), (*TRAINING, "n_seeds"), stability, resumable=True),
-    Stage("summarise", ("match", "enrich", "stability"), ("label_key", "seed"), summarise),
+    Stage(
+        "summarise",
+        ("match", "enrich", "stability"),
+        ("label_key", "batch_key", "donor_key", "seed"),
+        summarise,
+    ),
     Stage("layout", ("embed",), ("seed",), layout),
     Stage("report", ("summarise", "evaluate", "layout"), (), report),
 )

@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from conceptome import evaluation
+from conceptome import counterfactuals, evaluation
 from conceptome.core import Activations, Attributions, Enrichment, Pairs
 from conceptome.evaluation import SeedStability
 
 TOP_GENES = 10
 
 
-def summarise_concepts(
+def summarise_concepts(  # noqa: PLR0913 (one argument for each table it reads)
     activations: Activations,
     *,
     labels: pd.DataFrame,
     attributions: Attributions | None,
     enrichment: Enrichment | None,
     pairs: Pairs,
+    sides: pd.DataFrame | None = None,
     stability: SeedStability | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -37,7 +38,9 @@ def summarise_concepts(
     enrichment
         Terms by attribution; None leaves the term empty.
     pairs
-        Counterfactual pairs, for concepts that are not attributable.
+        Counterfactual pairs.
+    sides
+        Columns of obs that factuals and counterfactuals should share, such as donor and batch; for warnings.
     stability
         Stability over seeds; None if a single one was trained.
     seed
@@ -47,7 +50,8 @@ def summarise_concepts(
     -------
     ``concept, frequency, mean_activation`` (over the cells that activate it), ``best_label_key, best_label,
     best_label_f1`` (missing without labels), ``top_genes`` (the strongest that drive it, joined by ``;``),
-    ``n_drivers, top_term, top_term_q, status, stability`` (of the direction, over seeds), ``stability_null``
+    ``n_drivers, top_term, top_term_q, status, pair_warning`` (what may confound its attribution; empty
+    where nothing was found), ``stability`` (of the direction, over seeds), ``stability_null``
     (what chance reaches), ``stability_activations`` (the same of the activations), ``recurring_directions``
     and ``recurring_activations`` (whether every other seed has the concept); missing with a single seed.
     """
@@ -63,6 +67,7 @@ def summarise_concepts(
     table = table.merge(_top_terms(enrichment), on="concept", how="left")
     table["top_genes"] = table["top_genes"].fillna("")
     table["status"] = _status(table["concept"], attributions, pairs)
+    table["pair_warning"] = _pair_warnings(pairs, sides).reindex(table["concept"]).fillna("").to_numpy()
     return table.assign(**_stability(stability, n_concepts))
 
 
@@ -115,6 +120,13 @@ def _top_terms(enrichment: Enrichment | None) -> pd.DataFrame:
         "concept"
     )
     return best[["concept", *columns]].rename(columns=columns)
+
+
+def _pair_warnings(pairs: Pairs, sides: pd.DataFrame | None) -> pd.Series:
+    """Warn of the pairs of each concept that has some."""
+    columns = [] if sides is None else [str(name) for name in sides.columns]
+    table = counterfactuals.diagnose(pairs, obs=sides, columns=columns)
+    return table.loc[~table.index.isin(list(pairs.not_attributable)), "warning"]
 
 
 def _status(concepts: pd.Series, attributions: Attributions | None, pairs: Pairs) -> list[str]:

@@ -212,6 +212,7 @@ class CardMaker:
             ("Pairs", f"{len(pairs):,}{without}"),
             ("Distance within pairs", f"percentile {pairs['distance_percentile'].median():.1f} (median)"),
             ("Library size, active / silent", f"{ratio} (median)"),
+            *([("Mind", row.pair_warning)] if row.pair_warning else []),
         ]
 
     def _attribution_facts(self, row: ConceptRow) -> list[tuple[str, str]]:

@@ -52,6 +52,8 @@ class ConceptRow:
     module: int | None
     status: str
     """``"ok"``, ``"underpowered"``, ``"not attributable: ..."``, or empty without attributions."""
+    pair_warning: str
+    """What may confound its attribution; empty where nothing was found."""
     supporters: tuple[str, ...]
     """Genes that drive the concept with a positive attribution, the strongest first."""
     opponents: tuple[str, ...]
@@ -116,6 +118,7 @@ def concept_rows(contents: ReportContents) -> list[ConceptRow]:
                 stability_null=_number(record.get("stability_null")),
                 stability_activations=_number(record.get("stability_activations")),
                 recurring=record.get("recurring_activations") is True,
+                pair_warning=str(record.get("pair_warning") or ""),
                 module=None if pd.isna(record.get("module", pd.NA)) else int(record["module"]),
                 raised=_raised(contents, concept),
                 **genes,
