@@ -1,8 +1,27 @@
+from .gaf import Annotations as Annotations
+from .gaf import read_gaf as read_gaf
 from .gene_sets import GeneSets as GeneSets
 from .gene_sets import load_gene_sets as load_gene_sets
 from .gene_sets import read_gmt as read_gmt
+from .obo import read_obo as read_obo
+from .ontology import Ontology as Ontology
 from .preranked import gsea as gsea
+from .propagation import propagate as propagate
 from .rankings import RunningSum as RunningSum
 from .rankings import running_sum as running_sum
+from .term_matching import match_terms as match_terms
 
-__all__ = ["GeneSets", "RunningSum", "gsea", "load_gene_sets", "read_gmt", "running_sum"]
+__all__ = [
+    "Annotations",
+    "GeneSets",
+    "Ontology",
+    "RunningSum",
+    "gsea",
+    "load_gene_sets",
+    "match_terms",
+    "propagate",
+    "read_gaf",
+    "read_gmt",
+    "read_obo",
+    "running_sum",
+]
