@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from conceptome.enrichment.null import null_scores, random_ranks
+from conceptome.enrichment.null import random_ranks
 from conceptome.enrichment.rankings import Rankings
 from conceptome.enrichment.significance import significance
 
@@ -61,10 +61,10 @@ def test_fitted_p_holds_against_many_permutations(kind):
     rankings = Rankings.of(scores[kind][None])
     errors = {1e-3: [], 1e-4: []}
     for size in (15, 60):
-        known = null_scores(rankings, random_ranks(4000, size, n_sets=100_000, seed=2))
+        known = rankings.scores(random_ranks(4000, size, n_sets=100_000, seed=2))
         positive = np.sort(known[known > 0])[::-1]
         for seed in range(10):
-            null = null_scores(rankings, random_ranks(4000, size, n_sets=1000, seed=10 + seed))
+            null = rankings.scores(random_ranks(4000, size, n_sets=1000, seed=10 + seed))
             for p_known, found in errors.items():
                 es = positive[int(p_known * len(positive))]
                 n_zero = rankings.n_zero

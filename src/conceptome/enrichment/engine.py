@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from tqdm.auto import tqdm
 
-from conceptome.enrichment.null import null_scores, random_ranks
+from conceptome.enrichment.null import random_ranks
 from conceptome.enrichment.rankings import Rankings
 from conceptome.enrichment.significance import significance
 
-BLOCK_CONCEPTS = 32  # concepts followed together: one row of a table fills four cache lines
+BLOCK_CONCEPTS = 32  # concepts followed side by side: more would leave the cache, fewer idle the processor
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,18 +74,16 @@ def run_tests(
     The tests; each depends on its own ranking, its own set and the seed alone.
     """
     n_genes = rankings[0].n_genes
-    tests = Tests.zeros(sum(block.weights.shape[1] for block in rankings), len(sets))
+    tests = Tests.zeros(sum(block.n_concepts for block in rankings), len(sets))
     n_sizes = len({len(genes) for genes in sets})
     progress = tqdm(by_size(sets), total=n_sizes, desc="enrichment", unit="size", disable=None)
     for of_size, positions in progress:
-        size = len(positions)
+        size = positions.shape[1]
         drawn = random_ranks(n_genes, size, n_sets=n_permutations, seed=seed)
         first = 0
         for block in rankings:
-            es, peak = block.scores_and_peaks(block.ranks_of(positions))
-            found = significance(
-                es, null_scores(block, drawn), size=size, n_genes=n_genes, n_zero=block.n_zero
-            )
+            es, peak = block.scores_and_peaks(positions)
+            found = significance(es, block.scores(drawn), size=size, n_genes=n_genes, n_zero=block.n_zero)
             at = np.ix_(np.arange(first, first + es.shape[1]), of_size)
             tests.es[at], tests.nes[at], tests.peak[at] = es.T, found.nes.T, peak.T
             tests.p[at], tests.p_empirical[at] = found.p.T, found.p_empirical.T
@@ -118,10 +116,9 @@ def leading_edges(
     for of_size, positions in by_size(sets):
         concept = 0
         for block in rankings:
-            ranks = block.ranks_of(positions)
-            for column, order in enumerate(block.order.T):
-                members = names[order[ranks[:, :, column].T]]
-                for term, genes in zip(of_size, members, strict=True):
+            for column, order in enumerate(block.order):
+                members = names[order[block.ranks_of(positions, column)]]
+                for term, genes in zip(of_size, members.tolist(), strict=True):
                     es, peak = tests.es[concept, term], tests.peak[concept, term]
                     if es != 0:
                         edges[concept, term] = ";".join(genes[: peak + 1] if es > 0 else genes[peak:][::-1])
@@ -131,7 +128,7 @@ def leading_edges(
 
 def by_size(
     sets: Sequence[Int[np.ndarray, " _hits"]],
-) -> Iterator[tuple[Int[np.ndarray, " sets"], Int[np.ndarray, "hits sets"]]]:
+) -> Iterator[tuple[Int[np.ndarray, " sets"], Int[np.ndarray, "sets hits"]]]:
     """Group sets by their number of genes.
 
     Parameters
@@ -146,4 +143,4 @@ def by_size(
     sizes = np.array([len(genes) for genes in sets])
     for size in np.unique(sizes):
         of_size = np.flatnonzero(sizes == size)
-        yield of_size, np.stack([sets[int(index)] for index in of_size], axis=1)
+        yield of_size, np.stack([sets[int(index)] for index in of_size])

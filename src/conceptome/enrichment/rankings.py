@@ -7,14 +7,15 @@ only those are computed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int, UInt32
 
 from conceptome.core import InputError
+from conceptome.enrichment import kernels
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +24,13 @@ class Rankings:
 
     weights: Float[np.ndarray, "genes concepts"]
     """|score| by rank."""
-    starts: Float[np.ndarray, "genes concepts"]
+    starts: Float32[np.ndarray, "genes concepts"]
     """By rank, the first rank of the block of equal scores."""
-    ends: Float[np.ndarray, "genes concepts"]
+    ends: Float32[np.ndarray, "genes concepts"]
     """By rank, one past the last rank of the block of equal scores."""
-    order: Int[np.ndarray, "genes concepts"]
+    order: UInt32[np.ndarray, "concepts genes"]
     """By rank, the gene's position in the universe."""
-    ranks: Int[np.ndarray, "genes concepts"]
+    ranks: UInt32[np.ndarray, "concepts genes"]
     """By position in the universe, the gene's rank."""
 
     @classmethod
@@ -45,21 +46,21 @@ class Rankings:
         -------
         The rankings.
         """
-        order = np.argsort(-scores, axis=1, kind="stable").T
-        ordered = np.take_along_axis(scores.T, order, axis=0)
+        order = np.argsort(-scores, axis=1, kind="stable").astype(np.uint32)
+        ordered = np.take_along_axis(scores, order, axis=1)
         ranks = np.empty_like(order)
-        rank = np.arange(len(order))[:, None]
-        np.put_along_axis(ranks, order, np.broadcast_to(rank, order.shape), axis=0)
-        differs = ordered[1:] != ordered[:-1]
+        rank = np.arange(scores.shape[1], dtype=np.uint32)[None]
+        np.put_along_axis(ranks, order, np.broadcast_to(rank, order.shape), axis=1)
+        differs = ordered[:, 1:] != ordered[:, :-1]
         first, last = np.ones((2, *ordered.shape), dtype=bool)
-        first[1:], last[:-1] = differs, differs
-        starts = np.maximum.accumulate(np.where(first, rank, 0), axis=0)
-        ends = np.minimum.accumulate(np.where(last, rank + 1, len(order))[::-1], axis=0)[::-1]
+        first[:, 1:], last[:, :-1] = differs, differs
+        starts = np.maximum.accumulate(np.where(first, rank, 0), axis=1)
+        ends = np.minimum.accumulate(np.where(last, rank + 1, rank.size)[:, ::-1], axis=1)[:, ::-1]
         return cls(
-            weights=np.ascontiguousarray(np.abs(ordered)),
-            starts=np.ascontiguousarray(starts, dtype=np.float64),
-            ends=np.ascontiguousarray(ends, dtype=np.float64),
-            order=np.ascontiguousarray(order),
+            weights=np.ascontiguousarray(np.abs(ordered).T),
+            starts=np.ascontiguousarray(starts.T, dtype=np.float32),  # exact: there are fewer than 2^24 genes
+            ends=np.ascontiguousarray(ends.T, dtype=np.float32),
+            order=order,
             ranks=ranks,
         )
 
@@ -69,126 +70,70 @@ class Rankings:
         return len(self.weights)
 
     @property
+    def n_concepts(self) -> int:
+        """Number of concepts."""
+        return len(self.order)
+
+    @property
     def n_zero(self) -> Int[np.ndarray, " concepts"]:
         """Number of genes with score 0 in each concept."""
         return np.asarray((self.weights == 0).sum(axis=0))
 
-    def ranks_of(self, genes: Int[np.ndarray, "hits sets"]) -> Int[np.ndarray, "hits sets concepts"]:
-        """Return the ranks of sets of genes in each concept, ascending along the first axis."""
-        return np.sort(self.ranks[genes], axis=0)
+    @property
+    def tables(self) -> kernels.Tables:
+        """What the compiled running sums read."""
+        return self.weights, self.starts, self.ends
 
-    def scores(
-        self, ranks: Int[np.ndarray, "hits sets"] | Int[np.ndarray, "hits sets concepts"]
-    ) -> Float[np.ndarray, "sets concepts"]:
-        """Compute ES, the point of the running sum that is furthest from 0.
+    def scores(self, ranks: UInt32[np.ndarray, "sets hits"]) -> Float[np.ndarray, "sets concepts"]:
+        """Compute ES of sets that stand at the same ranks in every concept.
 
         Parameters
         ----------
         ranks
-            Ranks of each set's genes, ascending along the first axis; the same for every concept or one set
-            of ranks for each.
+            Ranks of each set's genes, ascending.
 
         Returns
         -------
-        ES; 0 for sets that lie wholly among zero scores.
+        The point of the running sum that is furthest from 0; 0 for sets that lie wholly among zero scores.
         """
-        walk = _Walk.of(self, ranks)
-        highest, lowest = np.full((2, *walk.total.shape), [[[-np.inf]], [[np.inf]]])
-        for above, below in walk:
-            np.maximum(highest, above, out=highest)
-            np.minimum(lowest, below, out=lowest)
-        return walk.furthest(highest, lowest)
+        scores = np.empty((len(ranks), self.n_concepts))
+        first, second, third, fourth = (np.empty(self.n_concepts) for _ in range(4))
+        kernels.score_shared(self.tables, ranks, scores, (first, second, third, fourth))
+        return scores
 
     def scores_and_peaks(
-        self, ranks: Int[np.ndarray, "hits sets concepts"]
+        self, genes: Int[np.ndarray, "sets hits"]
     ) -> tuple[Float[np.ndarray, "sets concepts"], Int[np.ndarray, "sets concepts"]]:
-        """Compute ES and the hit at which the running sum is furthest from 0.
+        """Compute ES of sets of genes, and the hit at which the running sum is furthest from 0.
 
         Parameters
         ----------
-        ranks
-            As for `scores`.
+        genes
+            Positions of each set's genes in the universe.
 
         Returns
         -------
-        ES, and for ES > 0 the last hit of the leading edge, for ES < 0 the first.
+        ES as of `scores`, and for ES > 0 the last hit of the leading edge, for ES < 0 the first.
         """
-        walk = _Walk.of(self, ranks)
-        highest, lowest = np.full((2, *walk.total.shape), [[[-np.inf]], [[np.inf]]])
-        top, bottom = np.zeros((2, *walk.total.shape), dtype=np.int64)
-        for hit, (above, below) in enumerate(walk):
-            top[above > highest] = hit
-            bottom[below < lowest] = hit
-            np.maximum(highest, above, out=highest)
-            np.minimum(lowest, below, out=lowest)
-        es = walk.furthest(highest, lowest)
-        return es, np.where(es > 0, top, bottom)
+        scores = np.empty((self.n_concepts, len(genes)))
+        peaks = np.empty(scores.shape, dtype=np.int64)
+        for concept in range(self.n_concepts):
+            kernels.score_own(
+                self.tables, concept, self.ranks_of(genes, concept), scores[concept], peaks[concept]
+            )
+        return scores.T, peaks.T
 
+    def ranks_of(self, genes: Int[np.ndarray, "sets hits"], concept: int) -> UInt32[np.ndarray, "sets hits"]:
+        """Return the ranks of sets of genes in one concept, ascending within each set.
 
-@dataclass(frozen=True, eq=False)
-class _Walk:
-    """The running sums of many sets, hit by hit, in units of one miss.
-
-    Yields the value at the end and at the start of each hit's block. With several hits in one block, the last
-    has the true value at the block's end and the others a lower one, the first has the true value at its
-    start and the others a higher one; so maxima of the former and minima of the latter are true.
-    """
-
-    rankings: Rankings
-    ranks: Int[np.ndarray, "hits sets ..."]
-    total: Float[np.ndarray, "sets concepts"]
-    """Sum of the hits' weights; 0 where a set lies wholly among zero scores."""
-
-    @classmethod
-    def of(cls, rankings: Rankings, ranks: Int[np.ndarray, "hits sets ..."]) -> _Walk:
-        n_concepts = rankings.weights.shape[1]
-        if ranks.ndim == 3:
-            ranks = ranks * n_concepts + np.arange(n_concepts)  # positions in the flat tables
-        total = np.zeros((ranks.shape[1], n_concepts))
-        weights = np.empty_like(total)
-        for hit in ranks:
-            total += _take(rankings.weights, hit, out=weights)
-        return cls(rankings, ranks, total)
-
-    @property
-    def n_misses(self) -> int:
-        return self.rankings.n_genes - len(self.ranks)
-
-    def __iter__(
-        self,
-    ) -> Iterator[tuple[Float[np.ndarray, "sets concepts"], Float[np.ndarray, "sets concepts"]]]:
-        misses_per_weight = np.divide(
-            self.n_misses, self.total, out=np.zeros_like(self.total), where=self.total > 0
-        )
-        hits_and_weight = np.zeros_like(self.total)  # hits passed + their weight, both in misses
-        weights, above, below = np.empty((3, *self.total.shape))
-        for hit in self.ranks:
-            _take(self.rankings.starts, hit, out=below)
-            np.subtract(hits_and_weight, below, out=below)
-            _take(self.rankings.weights, hit, out=weights)
-            weights *= misses_per_weight
-            hits_and_weight += weights
-            hits_and_weight += 1
-            _take(self.rankings.ends, hit, out=above)
-            np.subtract(hits_and_weight, above, out=above)
-            yield above, below
-
-    def furthest(
-        self, highest: Float[np.ndarray, "sets concepts"], lowest: Float[np.ndarray, "sets concepts"]
-    ) -> Float[np.ndarray, "sets concepts"]:
-        return np.where(self.total > 0, np.where(highest > -lowest, highest, lowest) / self.n_misses, 0.0)
-
-
-def _take(
-    table: Float[np.ndarray, "genes concepts"],
-    hit: Int[np.ndarray, ...],
-    *,
-    out: Float[np.ndarray, "sets concepts"],
-) -> Float[np.ndarray, "sets concepts"]:
-    # mode "clip" spares a copy of `out`; no rank is out of range
-    if hit.ndim == 1:
-        return np.take(table, hit, axis=0, out=out, mode="clip")
-    return np.take(table.ravel(), hit, out=out, mode="clip")
+        Parameters
+        ----------
+        genes
+            Positions of each set's genes in the universe.
+        concept
+            Which of the concepts.
+        """
+        return np.sort(self.ranks[concept][genes], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,7 +125,7 @@ class Terms:
         -------
         The terms to test, in the order given.
         """
-        positions = pd.Series(np.arange(len(symbols))).groupby(symbols).apply(np.array).to_dict()
+        positions = _positions(symbols)
         labels, genes = [], []
         for sets in collections:
             for term, name, members in zip(sets.terms, sets.names, sets.members, strict=True):
@@ -136,6 +136,15 @@ class Terms:
                     genes.append(np.concatenate(present))
         columns = ["collection", "term", "name", "size", "overlap"]
         return cls(pd.DataFrame(labels, columns=columns), genes)
+
+
+def _positions(symbols: Shaped[np.ndarray, " genes"]) -> dict[str, Int[np.ndarray, " _genes"]]:
+    """Find where each name stands; genes without a name belong to no term."""
+    order = np.argsort(symbols, kind="stable")
+    names, first = np.unique(symbols[order], return_index=True)
+    found = dict(zip(names.tolist(), np.split(order, first[1:]), strict=True))
+    found.pop("", None)
+    return found
 
 
 def as_collections(gene_sets: GeneSets | Sequence[GeneSets] | Mapping[str, Sequence[str]]) -> list[GeneSets]:
