@@ -103,6 +103,16 @@ def test_estimates_do_not_depend_on_their_company(cells, encoder, monkeypatch):
     np.testing.assert_allclose(apart[::-1], together, atol=2e-6)
 
 
+def test_an_edit_of_an_unknown_gene_is_estimated_as_nothing(cells, encoder):
+    unknown, known = (np.flatnonzero(encoder.known(cells) == state)[0] for state in (False, True))
+    edits = Edits.single(np.full(3, 3), np.array([known, unknown, known]), np.array([9.0, 9.0, 0.0]))
+    cotangent = np.ones(encoder.d_embed)
+    found = encoder.estimate_edits(cells, edits, cotangent=cotangent)
+    np.testing.assert_allclose(found[1], encoder.embed_edits(cells, Edits.noop(4))[3], atol=2e-6)
+    apart = encoder.estimate_edits(cells, edits.take(np.array([2])), cotangent=cotangent)
+    np.testing.assert_allclose(found[2], apart[0], atol=2e-6)
+
+
 def test_several_genes_are_refused(cells, encoder):
     edits = Edits(np.array([0]), np.array([0, 2]), np.array([0, 1]), np.ones(2))
     with pytest.raises(InputError, match=r"Found 1 edits of 2 genes, pooling='cls'; estimates need edits of"):

@@ -270,7 +270,7 @@ class ScgptEncoder:
             If an edit is of several genes, or the embedding is not that of <cls>.
         """
         require_device(device)
-        if self.options.pooling != "cls" or len(edits.genes) != len(edits):
+        if self.options.pooling != "cls" or (np.diff(edits.indptr) != 1).any():
             found = f"{len(edits):,} edits of {len(edits.genes):,} genes, pooling={self.options.pooling!r}"
             msg = f"Found {found}; estimates need edits of one gene each and pooling='cls'. Use embed_edits."
             raise InputError(msg)
@@ -285,12 +285,14 @@ class ScgptEncoder:
             require_counts(part, names)
             before = tokeniser.binned(part.values, tokens, names)
             after = tokeniser.binned_edits(part, tokens, names, edit=self.options.edit)
+            gene = np.zeros(len(part.positions), dtype=np.int64)  # any gene, where an unknown one is edited
+            gene[np.diff(part.indptr) == 1] = part.genes
             for cell in range(len(part.cells)):
                 own = np.flatnonzero(part.cell == cell)
                 result[part.positions[own]] = reader.estimate(
                     before[[cell]],
                     after[own],
-                    part.genes[own],
+                    gene[own],
                     n_layers=self._layer,
                     cotangent=cotangent,
                 )
