@@ -1,3 +1,4 @@
+from .decorrelation import elim as elim
 from .gaf import Annotations as Annotations
 from .gaf import read_gaf as read_gaf
 from .gene_sets import GeneSets as GeneSets
@@ -16,6 +17,7 @@ __all__ = [
     "GeneSets",
     "Ontology",
     "RunningSum",
+    "elim",
     "gsea",
     "load_gene_sets",
     "match_terms",

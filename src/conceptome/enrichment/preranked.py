@@ -89,7 +89,7 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
     require_choice("rank_by", rank_by, get_args(Ranking))
     options = Options(min_size, max_size, n_permutations, seed)
     collections = as_collections(gene_sets)
-    frame = _gene_scores(scores, rank_by)
+    frame = gene_scores(scores, rank_by)
     table = GeneScores.of(frame, gene_names=gene_names, expression=expression)
     frames, p_of = [], defaultdict(list)
     universes = list(table.universes())
@@ -110,9 +110,18 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
     return Enrichment(_corrected(frames), getattr(scores, "dictionary_id", ""), calibration, ranking)
 
 
-def _gene_scores(
+def gene_scores(
     scores: Attributions | DifferentialExpression | pd.DataFrame, rank_by: Ranking
 ) -> pd.DataFrame:
+    """Return what ranks the genes, concepts x genes.
+
+    Parameters
+    ----------
+    scores
+        Gene scores in any accepted form.
+    rank_by
+        What ranks the genes of an `Attributions`.
+    """
     if isinstance(scores, pd.DataFrame):
         return scores
     return scores.scores(rank_by) if isinstance(scores, Attributions) else scores.scores()
