@@ -10,7 +10,12 @@ from .preranked import gsea as gsea
 from .propagation import propagate as propagate
 from .rankings import RunningSum as RunningSum
 from .rankings import running_sum as running_sum
+from .similarity import information_content as information_content
+from .similarity import semantic_similarity as semantic_similarity
+from .slim import roll_up as roll_up
+from .slim import slim_of as slim_of
 from .term_matching import match_terms as match_terms
+from .theming import themes as themes
 
 __all__ = [
     "Annotations",
@@ -19,11 +24,16 @@ __all__ = [
     "RunningSum",
     "elim",
     "gsea",
+    "information_content",
     "load_gene_sets",
     "match_terms",
     "propagate",
     "read_gaf",
     "read_gmt",
     "read_obo",
+    "roll_up",
     "running_sum",
+    "semantic_similarity",
+    "slim_of",
+    "themes",
 ]
