@@ -26,6 +26,8 @@ COLUMNS = {
 }
 PREVIOUS = "prev_symbol"
 """Column of HGNC's table with the symbols that a gene had before, separated by bars."""
+ALIAS = "alias_symbol"
+"""Column of HGNC's table with other names of a gene, separated by bars."""
 
 
 def translate_genes(adata: AnnData, table: Path | str) -> pd.Series:
@@ -61,7 +63,7 @@ def translate_genes(adata: AnnData, table: Path | str) -> pd.Series:
     names = strip_version(adata.var_names)
     if naming == "symbol":
         found = _one_to_one(frame, "symbol", "ensembl").reindex(names)
-        former = _one_to_one(_former(frame), "symbol", "ensembl").reindex(names)
+        former = _one_to_one(_also_called(frame, "former"), "symbol", "ensembl").reindex(names)
         found = found.where(found.notna(), former)
     else:
         found = _one_to_one(frame, "ensembl", "symbol").reindex(names)
@@ -75,6 +77,33 @@ def translate_genes(adata: AnnData, table: Path | str) -> pd.Series:
     logger.info("%s of %s genes have %s by %s.", f"{n_found:,}", f"{adata.n_vars:,}", other, path.name)
     column = ENSEMBL_COLUMNS[0] if naming == "symbol" else SYMBOL_COLUMNS[0]
     return pd.Series(found.fillna("").to_numpy(), index=adata.var_names, name=column, dtype=object)
+
+
+def current_symbols(table: Path | str) -> pd.Series:
+    """Find the symbol of today for the former symbols and aliases of genes.
+
+    Parameters
+    ----------
+    table
+        ``"hgnc"`` or a file, as for `translate_genes`; only HGNC's has such names.
+
+    Returns
+    -------
+    Symbols, indexed by former symbol or alias. Names that are symbols themselves, or belong to several genes,
+    are left out; a name that one gene had before and another has as alias is the former's.
+
+    Raises
+    ------
+    InputError
+        If the table is missing or is no such table.
+    """
+    frame = _read(_path(table))
+    found = []
+    for column in ("former", "alias"):
+        rows = _also_called(frame, column).rename(columns={"symbol": "called", "now": "symbol"})
+        found.append(_one_to_one(rows, "called", "symbol"))
+    both = pd.concat(found)
+    return both[~both.index.duplicated()].rename("symbol")
 
 
 def _path(table: Path | str) -> Path:
@@ -91,17 +120,19 @@ def _path(table: Path | str) -> Path:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Read the table: columns ``symbol``, ``ensembl`` and, for HGNC's, ``former``."""
+    """Read the table: columns ``symbol``, ``ensembl`` and, for HGNC's, ``former`` and ``alias``."""
     try:
         separator = "\t" if len(pd.read_csv(path, sep="\t", nrows=0).columns) > 1 else ","
         header = pd.read_csv(path, sep=separator, nrows=0).columns
         wanted = {kind: _column(path, header, kind) for kind in COLUMNS}
-        kept = [*wanted.values(), *([PREVIOUS] if PREVIOUS in header else [])]
+        kept = [*wanted.values(), *(name for name in (PREVIOUS, ALIAS) if name in header)]
         frame = pd.read_csv(path, sep=separator, usecols=kept, dtype=str, keep_default_na=False)
     except (ValueError, OSError, EOFError, BadZipFile, zlib.error, lzma.LZMAError) as error:
         msg = f"{path} cannot be read as a table ({' '.join(str(error).split())}). Give a .csv, .tsv or .txt."
         raise InputError(msg) from error
-    frame = frame.rename(columns={name: kind for kind, name in wanted.items()} | {PREVIOUS: "former"})
+    frame = frame.rename(
+        columns={name: kind for kind, name in wanted.items()} | {PREVIOUS: "former", ALIAS: "alias"}
+    )
     frame["ensembl"] = strip_version(frame["ensembl"])
     return frame
 
@@ -118,11 +149,12 @@ def _column(path: Path, header: Names, kind: str) -> str:
     raise InputError(msg)
 
 
-def _former(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each former symbol that is no gene's symbol today."""
-    if "former" not in frame:
-        return frame.iloc[:0]
-    rows = frame.assign(symbol=frame["former"].str.split("|")).explode("symbol")
+def _also_called(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return one row for each other name of a gene that is no gene's symbol today."""
+    if column not in frame:
+        return frame.iloc[:0].assign(now="")
+    names = frame[column].str.split("|")
+    rows = frame.assign(now=frame["symbol"], symbol=names).explode("symbol")
     return rows[~rows["symbol"].isin(frame["symbol"])]
 
 

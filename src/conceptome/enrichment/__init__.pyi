@@ -1,9 +1,12 @@
 from .decorrelation import elim as elim
 from .gaf import Annotations as Annotations
 from .gaf import read_gaf as read_gaf
+from .gene_matching import match_genes as match_genes
+from .gene_set_files import load_gene_sets as load_gene_sets
+from .gene_set_files import read_gmt as read_gmt
+from .gene_set_files import read_gmx as read_gmx
+from .gene_set_files import read_msigdb_json as read_msigdb_json
 from .gene_sets import GeneSets as GeneSets
-from .gene_sets import load_gene_sets as load_gene_sets
-from .gene_sets import read_gmt as read_gmt
 from .obo import read_obo as read_obo
 from .ontology import Ontology as Ontology
 from .preranked import gsea as gsea
@@ -26,10 +29,13 @@ __all__ = [
     "gsea",
     "information_content",
     "load_gene_sets",
+    "match_genes",
     "match_terms",
     "propagate",
     "read_gaf",
     "read_gmt",
+    "read_gmx",
+    "read_msigdb_json",
     "read_obo",
     "roll_up",
     "running_sum",

@@ -1,0 +1,227 @@
+"""Files of gene sets: GMT and GMX as the Broad Institute, MSigDB and Enrichr write them, and MSigDB's JSON."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterable
+from importlib import resources
+from itertools import zip_longest
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from conceptome.core import InputError
+from conceptome.enrichment.gene_sets import GeneSets
+
+TermIds: TypeAlias = Literal["auto", "first"]
+
+_ID = r"GO:\d{7}|R-[A-Z]{3}-\d+(?:\.\d+)?|HP:\d{7}|CL:\d{7}|MP:\d{7}|WP\d+|hsa\d{5}"
+ONTOLOGY_ID = re.compile(_ID)
+NAME_AND_ID = re.compile(rf"(?P<name>.*\S)\s+(?:\((?P<bracketed>{_ID})\)|(?P<plain>{_ID}))")
+"""How Enrichr writes terms: ``B cell activation (GO:0042113)``, ``Signaling By BCR R-HSA-983705``."""
+ENRICHR_WEIGHT = re.compile(r",-?\d+(\.\d+)?$")
+"""Older libraries of Enrichr give genes a weight: ``CD3E,1.0``."""
+SUFFIX = re.compile(r"\.(gmt|gmx|json)(\.gz)?$", re.IGNORECASE)
+
+Row: TypeAlias = tuple[str, str, Iterable[str], str]  # name, description, genes, where it stands
+
+
+def read_gmt(path: Path | str, *, ids: TermIds = "auto") -> GeneSets:
+    """Read a GMT file: one gene set per line, tab-separated, plain or gzip.
+
+    Parameters
+    ----------
+    path
+        File with the columns name, description, gene, gene, ... Empty lines are passed over, and so are the
+        weights that older libraries of Enrichr append to genes (``CD3E,1.0``).
+    ids
+        Where a term's identifier stands. ``"auto"`` takes an ontology identifier (``GO:0002250``,
+        ``R-HSA-6783589`` ...) from the description or from the end of the name, and otherwise the name;
+        ``"first"`` always takes the first column as it is.
+
+    Returns
+    -------
+    The collection, named as the file; genes repeated within a set are kept once.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty or no GMT file (with the line), or two sets have one identifier.
+    """
+    path = Path(path)
+    rows: list[Row] = []
+    for number, line in enumerate(_text(path, "GMT").splitlines(), start=1):
+        fields = [field.strip() for field in line.split("\t")]
+        if not any(fields):
+            continue
+        where = f"{path}, line {number}"
+        if not fields[0] or not any(fields[2:]):
+            n_genes = sum(map(bool, fields[2:]))
+            msg = (
+                f"{where}: found {len(fields)} tab-separated fields and {n_genes} genes; a GMT line holds "
+                "name TAB description TAB gene TAB gene. Check that this is a GMT file without empty sets."
+            )
+            raise InputError(msg)
+        rows.append((fields[0], fields[1], fields[2:], where))
+    if not rows:
+        msg = f"{path} is empty; expected one gene set per line: name TAB description TAB gene TAB gene."
+        raise InputError(msg)
+    return _collection(path, rows, ids)
+
+
+def read_gmx(path: Path | str, *, ids: TermIds = "auto") -> GeneSets:
+    """Read a GMX file: one gene set per column, tab-separated, plain or gzip.
+
+    Parameters
+    ----------
+    path
+        File whose first row holds names, whose second holds descriptions, and whose columns list genes.
+    ids
+        As for `read_gmt`.
+
+    Returns
+    -------
+    The collection, named as the file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no GMX file, or two sets have one identifier.
+    """
+    path = Path(path)
+    lines = [line.split("\t") for line in _text(path, "GMX").splitlines() if line.strip()]
+    columns = [[field.strip() for field in column] for column in zip_longest(*lines, fillvalue="")]
+    rows: list[Row] = []
+    for number, column in enumerate(columns, start=1):
+        if not any(column):
+            continue
+        if len(column) < 3 or not column[0] or not any(column[2:]):
+            msg = (
+                f"{path}, column {number}: found {len(column)} rows and the name {column[0]!r}; a GMX column "
+                "holds a name, a description and one gene per row. Check that this is a tab-separated GMX file."
+            )
+            raise InputError(msg)
+        rows.append((column[0], column[1], column[2:], f"{path}, column {number}"))
+    if not rows:
+        msg = f"{path} is empty; expected one gene set per column: its name, a description, then its genes."
+        raise InputError(msg)
+    return _collection(path, rows, ids)
+
+
+def read_msigdb_json(path: Path | str) -> GeneSets:
+    """Read gene sets as MSigDB's JSON files hold them.
+
+    Parameters
+    ----------
+    path
+        JSON, plain or gzip: names of sets to objects with ``geneSymbols`` and, for sets made from an
+        ontology or a database, its identifier in ``exactSource``.
+
+    Returns
+    -------
+    The collection, named as the file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or not of this kind, or two sets have one identifier.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(_text(path, "JSON"))
+        rows: list[Row] = [
+            (name, entry.get("exactSource", ""), map(str, entry["geneSymbols"]), f"{path}, {name}")
+            for name, entry in content.items()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = (
+            f"{path} is not MSigDB's JSON ({type(error).__name__}: {error}); expected an object that gives "
+            'every set its "geneSymbols". Download it again, or take the GMT file.'
+        )
+        raise InputError(msg) from None
+    return _collection(path, rows, "auto")
+
+
+READERS = {"gmt": read_gmt, "gmx": read_gmx, "json": read_msigdb_json}
+
+
+def load_gene_sets(name_or_path: Path | str) -> GeneSets:
+    """Load a collection that comes with Conceptome, or a file.
+
+    Parameters
+    ----------
+    name_or_path
+        Name of a shipped collection, such as ``"immune-starter"``, or the path of a file: ``.gmx``, MSigDB's
+        ``.json``, anything else is read as GMT; each may be gzipped.
+
+    Returns
+    -------
+    The collection.
+
+    Raises
+    ------
+    InputError
+        If it is neither a shipped collection nor an existing file of gene sets.
+    """
+    folder = resources.files("conceptome.enrichment") / "collections"
+    shipped = {
+        entry.name.removesuffix(".gmt"): entry for entry in folder.iterdir() if entry.name.endswith(".gmt")
+    }
+    if str(name_or_path) in shipped:
+        with resources.as_file(shipped[str(name_or_path)]) as path:
+            return read_gmt(path, ids="first")
+    if not Path(name_or_path).exists():
+        msg = (
+            f"{str(name_or_path)!r} is neither a shipped collection ({', '.join(sorted(shipped))}) nor an "
+            "existing file. Give one of these names or the path of a GMT file."
+        )
+        raise InputError(msg)
+    kind = SUFFIX.search(Path(name_or_path).name)
+    return READERS[kind[1].lower() if kind else "gmt"](name_or_path)
+
+
+def _collection(path: Path, rows: Iterable[Row], ids: TermIds) -> GeneSets:
+    terms, names, sources, members = [], [], [], []
+    for first, source, genes, where in rows:
+        term, name = (first, first) if ids == "first" else _term(first, source)
+        distinct = tuple(dict.fromkeys(filter(None, (ENRICHR_WEIGHT.sub("", gene) for gene in genes))))
+        if not distinct:
+            msg = f"{where}: the set holds no genes. Leave it out."
+            raise InputError(msg)
+        joined = [gene for gene in distinct if "," in gene or ";" in gene]
+        if joined:
+            msg = f"{where}: {joined[0][:40]!r} is no gene name. Separate genes by tabs, not by commas."
+            raise InputError(msg)
+        terms.append(term)
+        names.append(name)
+        sources.append(source)
+        members.append(distinct)
+    return GeneSets(SUFFIX.sub("", path.name), tuple(terms), tuple(names), tuple(members), tuple(sources))
+
+
+def _term(first: str, source: str) -> tuple[str, str]:
+    """Tell identifier and name from the first two fields."""
+    if ONTOLOGY_ID.fullmatch(source):
+        return source, first
+    parts = NAME_AND_ID.fullmatch(first)
+    if parts:
+        return parts["bracketed"] or parts["plain"], parts["name"]
+    return first, first
+
+
+def _text(path: Path, kind: str) -> str:
+    if not path.is_file():
+        msg = f"There is no gene-set file at {path}; expected a {kind} file, plain or .gz. Check the path."
+        raise InputError(msg)
+    content = path.read_bytes()
+    try:
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+        return content.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        msg = (
+            f"{path} cannot be read as text ({error}); expected a {kind} file, plain or .gz. Fetch it again."
+        )
+        raise InputError(msg) from None
