@@ -22,7 +22,7 @@ COLUMNS = {
     "enrichment": " ".join(ENRICHMENT_COLUMNS),
     "de": "concept gene log_fold_change p q",
     "concepts": "concept frequency mean_activation best_label best_label_f1 top_genes top_term pair_warning "
-    "stability module module_strength",
+    "auto_name confidence evidence stability module module_strength",
     "modules": "module n_concepts share correlation label label_f1",
 }
 PARQUET = [

@@ -1,5 +1,6 @@
 from .fidelity import measure_fidelity
 from .measures import evaluate
+from .naming import name_concepts, readable_term
 from .probes import probe
 from .seeds import SeedStability, measure_seeds
 from .splits import seeded_split
@@ -12,6 +13,8 @@ __all__ = [
     "match_units",
     "measure_fidelity",
     "measure_seeds",
+    "name_concepts",
     "probe",
+    "readable_term",
     "seeded_split",
 ]

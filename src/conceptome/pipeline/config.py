@@ -136,6 +136,9 @@ class RunConfig:
         return tomli_w.dumps({k: list(v) if isinstance(v, tuple) else v for k, v in values.items()})
 
 
+_WORKERS = {"workers", "dask"}
+"""Settings of which one at most is given."""
+
 _LEAST = {
     "n_concepts": 2,
     "k": 1,
@@ -175,7 +178,7 @@ def field_documentation() -> dict[str, str]:
 
 
 def build_config(options: dict[str, Any], *, toml: Path | None = None) -> RunConfig:
-    """Join a TOML file and explicit options; explicit options win.
+    """Join a TOML file and explicit options; explicit options win, and workers of either kind replace others.
 
     Parameters
     ----------
@@ -189,7 +192,10 @@ def build_config(options: dict[str, Any], *, toml: Path | None = None) -> RunCon
     InputError
         If the file is missing or no TOML, a key is unknown, or a value has the wrong type.
     """
-    values = {**(_read_toml(toml) if toml else {}), **options}
+    values = _read_toml(toml) if toml else {}
+    if options.keys() & _WORKERS:  # who did the work last time does not share it with those asked for now
+        values = {name: value for name, value in values.items() if name not in _WORKERS}
+    values |= options
     known = {field.name for field in fields(RunConfig)}
     unknown = sorted(set(values) - known)
     if unknown:

@@ -11,7 +11,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +83,15 @@ def run(config: RunConfig, *, until: str | None = None) -> Path:
 
 def _with_later_settings(config: RunConfig, folder: RunFolder, until: str) -> RunConfig:
     """Keep what the folder says of the stages that are not run now, so that it stays true of them."""
-    names = [stage.name for stage in STAGES]
-    now = {name for stage in STAGES[: names.index(until) + 1] for name in stage.settings} | {"data", "out"}
-    known = {field.name for field in fields(RunConfig)} - now
-    earlier = folder.manifest.get("config", {})
+    last = [stage.name for stage in STAGES].index(until)
+    now, later = (
+        {name for stage in stages for name in stage.settings}
+        for stages in (STAGES[: last + 1], STAGES[last + 1 :])
+    )
     kept: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
-        for name, value in earlier.items()
-        if name in known
+        for name, value in folder.manifest.get("config", {}).items()
+        if name in later - now
     }
     return replace(config, **kept)
 

@@ -220,6 +220,15 @@ def summarise(run: Run, folder: Path) -> Facts:
         stability=run.stability,
         seed=run.config.seed,
     )
+    names = evaluation.name_concepts(
+        table["concept"].tolist(),
+        labels=table,
+        attributions=run.attributions,
+        enrichment=run.enrichment("enrichment"),
+        enrichment_de=run.enrichment("enrichment_de"),
+        de=run.de,
+    )
+    table = table.merge(names, on="concept")
     found = run.modules
     grouped = found.concepts.rename(columns={"strength": "module_strength"})
     storage.write_table(table.merge(grouped, on="concept"), folder / "concepts.parquet")

@@ -192,6 +192,8 @@ class CardMaker:
             ("Mean activation where active", number(row.mean_activation)),
             ("Status", row.status or WHY_MISSING["attributions"]),
         ]
+        if row.evidence:
+            facts.append((f"Name, confidence {number(row.confidence, digits=2)}", row.evidence))
         if np.isfinite(row.stability):
             chance = number(row.stability_null, digits=2)
             facts.append(("Direction over seeds", f"{number(row.stability, digits=2)} (chance {chance})"))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from conceptome.core import Attributions, DifferentialExpression, Enrichment
+from conceptome.evaluation.naming import UNEXPLAINED
 from conceptome.pipeline.report.contents import ReportContents
 from conceptome.plotting.forest import strongest_genes
 
@@ -43,6 +44,11 @@ class ConceptRow:
     mean_activation: float
     best_label: str
     best_label_f1: float
+    auto_name: str
+    """Made of label, term and genes; empty where nothing stands."""
+    confidence: float
+    """Of the name, 0 to 1."""
+    evidence: str
     stability: float
     stability_null: float
     """What chance reaches."""
@@ -114,6 +120,9 @@ def concept_rows(contents: ReportContents) -> list[ConceptRow]:
                 mean_activation=_number(record.get("mean_activation")),
                 best_label="" if label is None or pd.isna(label) else str(label),
                 best_label_f1=_number(record.get("best_label_f1")),
+                auto_name=_named(record),
+                confidence=_number(record.get("confidence")),
+                evidence=str(record.get("evidence") or ""),
                 stability=_number(record.get("stability")),
                 stability_null=_number(record.get("stability_null")),
                 stability_activations=_number(record.get("stability_activations")),
@@ -167,6 +176,11 @@ def marked_names(contents: ReportContents, attributions: Attributions, concept: 
         return names
     lower = (de.score[row] < 0) & (de.q[row] <= ALPHA)
     return pd.Index([f"{name}↓" if low else name for name, low in zip(names, lower, strict=True)])
+
+
+def _named(record: dict[Any, Any]) -> str:
+    name = str(record.get("auto_name") or "")
+    return "" if name == UNEXPLAINED else name
 
 
 def _number(value: Any) -> float:  # noqa: ANN401 - a cell of a table

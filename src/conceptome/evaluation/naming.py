@@ -1,0 +1,192 @@
+"""A short name for every concept, made of what is known of it, with the evidence beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from conceptome.core import Attributions, DifferentialExpression, Enrichment
+
+UNEXPLAINED = "unexplained"
+ALPHA = 0.05
+LEAST_F1 = 0.5
+KEY = ["concept", "collection", "term"]
+BY_BOTH, BY_ATTRIBUTION = 1.0, 0.6  # strength of a term that differential expression finds too, or does not
+HALF_GENES = 3  # drivers that are half of the strongest evidence
+N_GENES = 3
+PREFIXES = re.compile(r"^(GOBP|GOCC|GOMF|HALLMARK|REACTOME|KEGG|WP|BIOCARTA|PID)_", re.IGNORECASE)
+IDENTIFIER = re.compile(r"\s*\((GO:\d+|R-HSA-\d+)\)$")
+LONGEST_ACRONYM = 3
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """One kind of evidence for one concept."""
+
+    words: str
+    """For the name."""
+    sentence: str
+    strength: float
+    """0 to 1."""
+
+
+def name_concepts(
+    concepts: Sequence[int],
+    *,
+    labels: pd.DataFrame | None = None,
+    attributions: Attributions | None = None,
+    enrichment: Enrichment | None = None,
+    enrichment_de: Enrichment | None = None,
+    de: DifferentialExpression | None = None,
+) -> pd.DataFrame:
+    """Name concepts by the label they mark, the term that their genes make up, and the genes themselves.
+
+    Three kinds of evidence count, each with a strength between 0 and 1: the label that the concept separates
+    best, by its F1 on test cells, from 0.5 on; the best term with q_global <= 0.05 among those whose genes
+    support the concept, 1 if differential expression finds it too and 0.6 if not; the n genes that drive the
+    concept and support it, by n / (n + 3). The confidence is their mean; kinds that are missing count 0.
+    A cell may be recognised by what it lacks: where the genes of a term are lower in the cells of the
+    concept, the name says "low".
+
+    Parameters
+    ----------
+    concepts
+        The concepts to name.
+    labels
+        ``concept, best_label, best_label_f1``, as `label_concepts` gives them.
+    attributions
+        Gene scores.
+    enrichment
+        Terms by attribution.
+    enrichment_de
+        Terms by differential expression, for comparison.
+    de
+        Differential expression of the same genes: those lower in the concept's cells come last and get an
+        arrow down.
+
+    Returns
+    -------
+    ``concept, auto_name, confidence, evidence``: a row per concept in the order given. Without any evidence
+    the name is ``"unexplained"`` and the confidence 0. Several concepts may have one name.
+    """
+    marked = _by_label(labels)
+    terms = _by_term(enrichment, enrichment_de)
+    genes = _by_genes(attributions, de)
+    rows = []
+    for concept in concepts:
+        kinds = [found.get(concept) for found in (marked, terms, genes)]
+        known = [each for each in kinds if each is not None]
+        rows.append(
+            {
+                "concept": concept,
+                "auto_name": _name(*kinds),
+                "confidence": sum(each.strength for each in known) / len(kinds),
+                "evidence": "; ".join(each.sentence for each in known),
+            }
+        )
+    return pd.DataFrame(rows, columns=["concept", "auto_name", "confidence", "evidence"])
+
+
+def readable_term(name: str) -> str:
+    """Write the name of a term as words: without the collection's prefix or identifier, small letters.
+
+    Parameters
+    ----------
+    name
+        Such as ``"GOBP_B_CELL_ACTIVATION"`` or ``"B cell activation (GO:0042113)"``.
+
+    Returns
+    -------
+    Such as ``"B cell activation"``. Short words in capitals, and those with digits, stay as they are.
+    """
+    words = IDENTIFIER.sub("", PREFIXES.sub("", name)).replace("_", " ").split()
+    if not all(word.isupper() or not word.isalpha() for word in words):
+        return " ".join(words)
+    short = {word for word in words if len(word) <= LONGEST_ACRONYM and word.lower() not in _SMALL_WORDS}
+    return " ".join(word if word in short or any(map(str.isdigit, word)) else word.lower() for word in words)
+
+
+_SMALL_WORDS = frozenset({"of", "to", "in", "and", "or", "by", "for", "via", "the", "as", "at", "on", "low"})
+
+
+def _name(label: _Evidence | None, term: _Evidence | None, genes: _Evidence | None) -> str:
+    """Put the label first, then the term, else the genes; genes alone only where there is nothing else."""
+    if label is None and term is None:
+        return genes.words if genes else UNEXPLAINED
+    if term is None:
+        return f"{label.words} ({genes.words})" if label and genes else str(label and label.words)
+    if label is None:
+        return f"{term.words} ({genes.words})" if genes else term.words
+    return f"{label.words}: {term.words}"
+
+
+def _by_label(labels: pd.DataFrame | None) -> dict[int, _Evidence]:
+    if labels is None:
+        return {}
+    known = labels.dropna(subset=["best_label", "best_label_f1"])
+    return {
+        int(row["concept"]): _Evidence(
+            words=str(row["best_label"]),
+            sentence=f"marks {row['best_label']} (F1 {row['best_label_f1']:.2f})",
+            strength=float(row["best_label_f1"]),
+        )
+        for row in known[known["best_label_f1"] >= LEAST_F1].to_dict("records")
+    }
+
+
+def _by_term(enrichment: Enrichment | None, enrichment_de: Enrichment | None) -> dict[int, _Evidence]:
+    """Take the best term of each concept, those of raised genes before those of genes the cells lack."""
+    if enrichment is None:
+        return {}
+    table = enrichment.table[(enrichment.table["q_global"] <= ALPHA) & (enrichment.table["nes"] > 0)]
+    if enrichment_de is None:
+        table = table.assign(nes_de=np.nan, q_de=np.nan)
+    else:
+        de = enrichment_de.table[[*KEY, "nes", "q_global"]]
+        table = table.merge(de.rename(columns={"nes": "nes_de", "q_global": "q_de"}), on=KEY, how="left")
+    table = table.assign(lacked=table["nes_de"] < 0)
+    order = ["concept", "lacked", "q_global", "nes", "term"]
+    best = table.sort_values(order, ascending=[True, True, True, False, True], kind="stable")
+    evidence = {}
+    for row in best.drop_duplicates("concept").to_dict("records"):
+        words = readable_term(str(row["name"]))
+        too = ", by expression too" if row["q_de"] <= ALPHA else ""
+        lower = ", whose genes the cells lack" if row["lacked"] else ""
+        evidence[int(row["concept"])] = _Evidence(
+            words=f"low {words}" if row["lacked"] else words,
+            sentence=f"{words}{lower} (q {row['q_global']:.2g}{too})",
+            strength=BY_BOTH if too else BY_ATTRIBUTION,
+        )
+    return evidence
+
+
+def _by_genes(attributions: Attributions | None, de: DifferentialExpression | None) -> dict[int, _Evidence]:
+    if attributions is None:
+        return {}
+    evidence = {}
+    for row, concept in enumerate(attributions.concepts.tolist()):
+        score = attributions.attribution[row]
+        drivers = np.flatnonzero(attributions.drives[row] & (score > 0))
+        if not len(drivers):
+            continue
+        lower = _lower(attributions, de, concept)
+        strongest = drivers[np.lexsort((-score[drivers], lower[drivers]))][:N_GENES]
+        words = ", ".join(f"{attributions.genes[gene]}{'↓' if lower[gene] else ''}" for gene in strongest)
+        many = f" and {len(drivers) - N_GENES} more" if len(drivers) > N_GENES else ""
+        strength = len(drivers) / (len(drivers) + HALF_GENES)
+        evidence[concept] = _Evidence(words, f"driven by {words}{many}", strength)
+    return evidence
+
+
+def _lower(
+    attributions: Attributions, de: DifferentialExpression | None, concept: int
+) -> Bool[np.ndarray, " genes"]:
+    """Tell which genes are lower in the cells of the concept; none where that is not known."""
+    if de is None or concept not in de.concepts or not de.genes.equals(attributions.genes):
+        return np.zeros(len(attributions.genes), dtype=bool)
+    return np.asarray(de.score[int(np.flatnonzero(de.concepts == concept)[0])] < 0)
