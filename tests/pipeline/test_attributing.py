@@ -9,7 +9,7 @@ import pytest
 from conceptome.attribution.rows import RowMaker
 from conceptome.cli import main
 from conceptome.core import InputError
-from conceptome.pipeline import RunConfig, load_pair_effects, run
+from conceptome.pipeline import RunConfig, config_of, context, load_pair_effects, run
 from conceptome.pipeline.folder import checksum
 
 
@@ -96,6 +96,25 @@ def test_attribute_changes_what_it_is_told_and_keeps_the_rest(finished, tmp_path
     assert set(table["intervention"]) == {"mask"}
     assert table["n_pairs"].max() == 9
     assert set(table["concept"]) == set(pd.read_parquet(finished / "attributions.parquet")["concept"])
+
+
+def test_attribute_takes_the_workers_it_is_given_and_keeps_later_settings(tmp_path, monkeypatch):
+    folder = run(settings(tmp_path / "run", n_permutations=200), until="attribute")
+    asked = []
+
+    class Workers:
+        def __init__(self, n_workers):
+            asked.append(n_workers)
+
+        def map(self, function, items):
+            return ((item, function(item)) for item in items)
+
+    monkeypatch.setattr(context, "LocalWorkers", Workers)
+    changes = ["--n-pairs", "9", "--workers", "3", "--batch-size", "100"]
+    assert main(["attribute", str(folder), *changes]) == 0
+    assert asked == [3]
+    config = config_of(folder, {})
+    assert (config.n_pairs, config.batch_size, config.n_permutations) == (9, 100, 200)
 
 
 def test_gradients_are_a_setting_too(tmp_path):

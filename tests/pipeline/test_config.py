@@ -29,6 +29,22 @@ def test_explicit_options_win_over_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (1, "tcp://x:1")),
+        ({"dask": "tcp://y:1"}, (1, "tcp://y:1")),
+        ({"workers": 2}, (2, None)),
+        ({"workers": 1}, (1, None)),
+    ],
+)
+def test_workers_asked_for_replace_those_of_the_file(tmp_path, options, expected):
+    path = tmp_path / "c.toml"
+    path.write_text('data = "a.h5ad"\nout = "r"\ndask = "tcp://x:1"\n')
+    config = build_config(options, toml=path)
+    assert (config.workers, config.dask) == expected
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"n_pairs": 0}, "n_pairs is 0, expected at least 1."),
