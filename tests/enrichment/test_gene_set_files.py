@@ -88,7 +88,7 @@ def test_msigdb_json(tmp_path):
             read_gmx,
             "A\tB\nna\tna\nCD3E\t\n",
             "column 2: found 3 rows and the name 'B'; a GMX column holds a name, a description and one gene "
-            "per row. Check that this is a tab-separated GMX file.",
+            "per row. Check that this is a GMX file with tabs.",
         ),
         (
             read_msigdb_json,
@@ -113,7 +113,7 @@ def test_msigdb_json(tmp_path):
         (
             read_gmt,
             "B cells (GO:0000001)\t\tCD3E\nB-cells (GO:0000001)\t\tMYC\n",
-            "The collection 'x' names 1 terms more than once: GO:0000001. Give every term its own identifier.",
+            "The collection 'x' names 1 terms more than once: GO:0000001. Give every term its own",
         ),
     ],
 )

@@ -193,8 +193,8 @@ def test_several_collections_keep_their_names(scores, sets):
         (
             {"min_size": 600, "max_size": 700},
             "No term of toy has 600 to 700 scored genes: {known} of the {named} genes in the terms are "
-            "among the 1500 scored genes (G0000, G0001, G0002 ...). Lower min_size, give gene_names where the "
-            "scores name genes by another system, or find genes by alias and case with "
+            "among the 1500 scored genes (G0000, G0001, G0002 ...). Lower min_size, give gene_names where "
+            "the scores name genes by another system, or find genes by alias and case with "
             "cm.enrichment.match_genes.",
         ),
         (

@@ -102,8 +102,9 @@ def current_symbols(table: Path | str) -> pd.Series:
     for column in ("former", "alias"):
         rows = _also_called(frame, column).rename(columns={"symbol": "called", "now": "symbol"})
         found.append(_one_to_one(rows, "called", "symbol"))
-    both = pd.concat(found)
-    return both[~both.index.duplicated()].rename("symbol")
+    both: pd.Series = pd.concat(found)
+    current: pd.Series = both[~both.index.duplicated()].rename("symbol")
+    return current
 
 
 def _path(table: Path | str) -> Path:
@@ -130,9 +131,8 @@ def _read(path: Path) -> pd.DataFrame:
     except (ValueError, OSError, EOFError, BadZipFile, zlib.error, lzma.LZMAError) as error:
         msg = f"{path} cannot be read as a table ({' '.join(str(error).split())}). Give a .csv, .tsv or .txt."
         raise InputError(msg) from error
-    frame = frame.rename(
-        columns={name: kind for kind, name in wanted.items()} | {PREVIOUS: "former", ALIAS: "alias"}
-    )
+    kind_of = {name: kind for kind, name in wanted.items()} | {PREVIOUS: "former", ALIAS: "alias"}
+    frame = frame.rename(columns=kind_of)
     frame["ensembl"] = strip_version(frame["ensembl"])
     return frame
 

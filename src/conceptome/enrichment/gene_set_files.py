@@ -1,4 +1,4 @@
-"""Files of gene sets: GMT and GMX as the Broad Institute, MSigDB and Enrichr write them, and MSigDB's JSON."""
+"""Files of gene sets: GMT and GMX as MSigDB and Enrichr write them, and MSigDB's JSON."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def read_gmx(path: Path | str, *, ids: TermIds = "auto") -> GeneSets:
         if len(column) < 3 or not column[0] or not any(column[2:]):
             msg = (
                 f"{path}, column {number}: found {len(column)} rows and the name {column[0]!r}; a GMX column "
-                "holds a name, a description and one gene per row. Check that this is a tab-separated GMX file."
+                "holds a name, a description and one gene per row. Check that this is a GMX file with tabs."
             )
             raise InputError(msg)
         rows.append((column[0], column[1], column[2:], f"{path}, column {number}"))

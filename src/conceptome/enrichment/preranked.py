@@ -218,6 +218,6 @@ def _nothing_to_test(table: GeneScores, collections: Sequence[GeneSets], options
     return (
         f"No term of {searched} has {options.min_size} to {options.max_size} scored genes: {known} of the "
         f"{len(named)} genes in the terms are among the {len(table.genes)} scored genes "
-        f"({', '.join(map(str, table.genes[:3]))} ...). Lower min_size, give gene_names where the scores name "
-        "genes by another system, or find genes by alias and case with cm.enrichment.match_genes."
+        f"({', '.join(map(str, table.genes[:3]))} ...). Lower min_size, give gene_names where the scores "
+        "name genes by another system, or find genes by alias and case with cm.enrichment.match_genes."
     )
