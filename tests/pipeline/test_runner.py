@@ -21,8 +21,10 @@ COLUMNS = {
     "sign_consistency p q floor drives intervention status",
     "enrichment": " ".join(ENRICHMENT_COLUMNS),
     "de": "concept gene log_fold_change p q",
+    "themes": "concept theme theme_term theme_name n_terms collection term name similarity basis size nes p "
+    "q_concept q_global leading_edge",
     "concepts": "concept frequency mean_activation best_label best_label_f1 top_genes top_term pair_warning "
-    "auto_name confidence evidence stability module module_strength",
+    "auto_name confidence evidence themes stability module module_strength",
     "modules": "module n_concepts share correlation label label_f1",
 }
 PARQUET = [
@@ -33,6 +35,7 @@ PARQUET = [
     "de",
     "enrichment",
     "enrichment_de",
+    "themes",
     "concepts",
     "modules",
 ]

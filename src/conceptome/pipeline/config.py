@@ -44,6 +44,9 @@ class RunConfig:
     (after: conceptome data fetch hgnc)."""
     gene_sets: tuple[str, ...] = ("immune-starter",)
     """GMT files, or names of shipped collections, to name concepts with."""
+    ontology: str | None = None
+    """OBO file of the gene sets' ontology, such as go-basic.obo: findings are then grouped into themes by
+    meaning, not by the genes they share."""
     label_key: tuple[str, ...] = ()
     """Columns of obs with labels to compare concepts with, such as cell_type."""
     batch_key: str | None = None

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from conceptome.data import DataReport
-    from conceptome.enrichment import GeneSets
+    from conceptome.enrichment import GeneSets, Ontology
 
 
 class Run:
@@ -164,6 +164,16 @@ class Run:
         )
 
     @cached_property
+    def ontology(self) -> Ontology | None:
+        """The ontology that compares terms; None without one."""
+        return enrichment.read_obo(self.config.ontology) if self.config.ontology else None
+
+    @cached_property
+    def ontology_digest(self) -> str:
+        """Content hash of the ontology; empty without one."""
+        return checksum(Path(self.config.ontology)) if self.ontology and self.config.ontology else ""
+
+    @cached_property
     def gene_names_digest(self) -> str:
         """Content hash of the names that a gene table gives; empty without one."""
         if not self.config.gene_table:
@@ -225,6 +235,12 @@ class Run:
         """Read ``enrichment`` or ``enrichment_de``; None where it could not be computed."""
         path = self.path / f"{name}.parquet"
         return storage.load_enrichment(path) if path.exists() else None
+
+    @property
+    def themes(self) -> pd.DataFrame | None:
+        """Findings of every concept in groups; None where nothing could be tested."""
+        path = self.path / "themes.parquet"
+        return storage.read_table(path)[0] if path.exists() else None
 
     @cached_property
     def stability(self) -> SeedStability | None:

@@ -144,6 +144,8 @@ def _digest(stage: Stage, work: Run, done: dict[str, str]) -> str:
     inputs: dict[str, Any] = {name: getattr(work.config, name) for name in stage.settings}
     if "gene_sets" in inputs:
         inputs["gene_sets"] = work.gene_sets_digest
+    if "ontology" in inputs:
+        inputs["ontology"] = work.ontology_digest
     if "encoder" in inputs:
         inputs["model"] = work.model_digest
     if "gene_table" in inputs:

@@ -22,7 +22,7 @@ from conceptome.pipeline.pair_effects import save_pair_effects
 from conceptome.pipeline.report import write_report
 from conceptome.pipeline.reported import report_contents
 from conceptome.pipeline.seeds import describe_training, stability, train_dictionary
-from conceptome.pipeline.summary import summarise_concepts
+from conceptome.pipeline.summary import list_themes, summarise_concepts
 
 Facts = dict[str, Any]
 
@@ -173,6 +173,9 @@ def enrich(run: Run, folder: Path) -> Facts:
         )
         storage.save_enrichment(record, folder / f"{name}.parquet")
         counts[name] = int((record.table["q_global"] <= 0.05).sum())
+        if name == "enrichment":
+            grouped = enrichment.themes(record, run.ontology, gene_sets=run.gene_sets)
+            storage.write_table(grouped, folder / "themes.parquet")
     attributed = f"{counts['enrichment']:,} findings by attribution, " if "enrichment" in counts else ""
     return {"message": f"{attributed}{counts['enrichment_de']:,} findings by expression (q <= 0.05)"}
 
@@ -228,7 +231,8 @@ def summarise(run: Run, folder: Path) -> Facts:
         enrichment_de=run.enrichment("enrichment_de"),
         de=run.de,
     )
-    table = table.merge(names, on="concept")
+    table = table.merge(names, on="concept").merge(list_themes(run.themes), on="concept", how="left")
+    table["themes"] = table["themes"].fillna("")
     found = run.modules
     grouped = found.concepts.rename(columns={"strength": "module_strength"})
     storage.write_table(table.merge(grouped, on="concept"), folder / "concepts.parquet")
@@ -287,7 +291,7 @@ STAGES = (
     Stage(
         "enrich",
         ("attribute", "compare"),
-        ("gene_sets", "gene_table", "rank_by", "min_size", "max_size", "n_permutations", "seed"),
+        ("gene_sets", "ontology", "gene_table", "rank_by", "min_size", "max_size", "n_permutations", "seed"),
         enrich,
     ),
     Stage("evaluate", ("train",), ("label_key", "donor_key", "seed"), evaluate),

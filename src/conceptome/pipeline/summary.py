@@ -71,6 +71,27 @@ def summarise_concepts(  # noqa: PLR0913 (one argument for each table it reads)
     return table.assign(**_stability(stability, n_concepts))
 
 
+def list_themes(themes: pd.DataFrame | None) -> pd.DataFrame:
+    """List the themes of each concept, the most significant first.
+
+    Parameters
+    ----------
+    themes
+        What ``enrichment.themes`` found; None if nothing was tested.
+
+    Returns
+    -------
+    ``concept, themes``: names joined by ``;``, opposing ones in parentheses; concepts without are left out.
+    """
+    if themes is None or themes.empty:
+        return pd.DataFrame({"concept": np.zeros(0, dtype=np.int64), "themes": np.zeros(0, dtype=object)})
+    first = themes.drop_duplicates(["concept", "theme"])
+    names = [evaluation.readable_term(str(name)) for name in first["theme_name"]]
+    signed = [name if nes > 0 else f"({name})" for name, nes in zip(names, first["nes"], strict=True)]
+    joined = first.assign(themes=signed).groupby("concept")["themes"].agg(";".join)
+    return joined.reset_index()
+
+
 def _stability(record: SeedStability | None, n_concepts: int) -> dict[str, Any]:
     means = ("stability", "stability_null", "stability_activations")
     recurring = ("recurring_directions", "recurring_activations")

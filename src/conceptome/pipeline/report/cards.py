@@ -17,6 +17,7 @@ from conceptome.pipeline.report.words import WHY_MISSING, missing_sentences, num
 from conceptome.plotting import forest, groups, terms
 
 N_FOREST = 15
+MAX_THEMES = 5
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,9 @@ class CardMaker:
             ("Mean activation where active", number(row.mean_activation)),
             ("Status", row.status or WHY_MISSING["attributions"]),
         ]
+        if row.themes:
+            more = f" and {len(row.themes) - MAX_THEMES} more" if len(row.themes) > MAX_THEMES else ""
+            facts.append(("Themes", "; ".join(row.themes[:MAX_THEMES]) + more))
         if row.evidence:
             facts.append((f"Name, confidence {number(row.confidence, digits=2)}", row.evidence))
         if np.isfinite(row.stability):

@@ -49,6 +49,8 @@ class ConceptRow:
     confidence: float
     """Of the name, 0 to 1."""
     evidence: str
+    themes: tuple[str, ...]
+    """Groups of alike findings, the most significant first."""
     stability: float
     stability_null: float
     """What chance reaches."""
@@ -123,6 +125,7 @@ def concept_rows(contents: ReportContents) -> list[ConceptRow]:
                 auto_name=_named(record),
                 confidence=_number(record.get("confidence")),
                 evidence=str(record.get("evidence") or ""),
+                themes=tuple(filter(None, str(record.get("themes") or "").split(";"))),
                 stability=_number(record.get("stability")),
                 stability_null=_number(record.get("stability_null")),
                 stability_activations=_number(record.get("stability_activations")),
