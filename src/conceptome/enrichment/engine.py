@@ -55,6 +55,7 @@ def run_tests(
     *,
     n_permutations: int,
     seed: int,
+    progress: bool = True,
 ) -> Tests:
     """Test every set in every ranking.
 
@@ -68,6 +69,8 @@ def run_tests(
         Random sets for each size.
     seed
         Seed of the random sets.
+    progress
+        Whether to show it.
 
     Returns
     -------
@@ -76,8 +79,9 @@ def run_tests(
     n_genes = rankings[0].n_genes
     tests = Tests.zeros(sum(block.n_concepts for block in rankings), len(sets))
     n_sizes = len({len(genes) for genes in sets})
-    progress = tqdm(by_size(sets), total=n_sizes, desc="enrichment", unit="size", disable=None)
-    for of_size, positions in progress:
+    hidden = None if progress else True
+    sizes = tqdm(by_size(sets), total=n_sizes, desc="enrichment", unit="size", disable=hidden)
+    for of_size, positions in sizes:
         size = positions.shape[1]
         drawn = random_ranks(n_genes, size, n_sets=n_permutations, seed=seed)
         first = 0
