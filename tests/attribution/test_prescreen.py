@@ -144,6 +144,21 @@ def test_the_largest_are_measured_and_the_others_estimated(cells, encoder, dicti
     assert (found.recall[:, 2] > 0.8).all()
 
 
+def test_an_estimate_that_fails_is_measured(cells, encoder, dictionary, pairs, exact, monkeypatch):
+    estimate = ScgptEncoder.estimate_edits
+
+    def failing(self, *args, **settings):
+        result = estimate(self, *args, **settings)
+        result[::2] = np.nan
+        return result
+
+    monkeypatch.setattr(ScgptEncoder, "estimate_edits", failing)
+    found = cm.attribution.attribute(cells, encoder, dictionary, pairs, prescreen=1, **FAST)
+    known = np.isfinite(exact.effect_pre)
+    assert np.isfinite(found.effect_pre[known]).all()
+    assert np.isfinite(found.recall).all()
+
+
 def test_a_linear_encoder_has_no_estimates(world):
     message = r"There are no estimates with encoder 'linear'\. Leave prescreen out\."
     with pytest.raises(InputError, match=message):

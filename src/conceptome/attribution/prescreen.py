@@ -35,7 +35,8 @@ class Answers:
 class Prescreen:
     """Estimates all effects, then measures the `n_genes` largest of each pair.
 
-    A gene that is among them in at least half of the pairs in which it differs is measured in all of these.
+    A gene that is among them in at least half of the pairs in which it differs is measured in all of these;
+    so is every edit whose estimate is not finite.
     """
 
     n_genes: int
@@ -97,12 +98,17 @@ class Prescreen:
         estimate = encoder.estimate_edits(
             cells.view, edits, cotangent=rule.weights[concept], device=responder.device
         )
-        return responder.read(estimate, concept)
+        response = np.full((len(edits), 2), np.nan)
+        finite = np.isfinite(estimate).all(axis=1)
+        response[finite] = responder.read(estimate[finite], concept)
+        return response
 
     def _chosen(
         self, plans: Sequence[Plan], guessed: Float[np.ndarray, "edits 2"]
     ) -> Bool[np.ndarray, " edits"]:
-        strength, start, chosen = np.abs(guessed).max(axis=1), 0, []
+        strength = np.abs(guessed).max(axis=1)
+        failed = ~np.isfinite(strength)  # such as of a token that had all the attention of another
+        strength, start, chosen = np.where(failed, np.inf, strength), 0, []
         for plan in plans:
             pair, gene = np.nonzero(plan.differs)
             stop = start + len(pair)
@@ -114,7 +120,7 @@ class Prescreen:
             often = times >= OFTEN * differing
             chosen.append(largest | often[gene])
             start = stop
-        return np.concatenate(chosen)
+        return np.asarray(np.concatenate(chosen) | failed)
 
 
 def _by_pair(own: Int[np.ndarray, " edits"], rows: Int[np.ndarray, " rows"]) -> list[np.ndarray]:
@@ -140,5 +146,6 @@ def _agreement(
 ) -> list[float]:
     """Return the recall of the largest effects in one pair, and the rank correlation of pre-activations."""
     order = np.argsort(-np.abs(found).max(axis=1), kind="stable")
-    ranks = np.array([rankdata(effect[:, 1]) for effect in (guessed, found)])
+    finite = np.isfinite(guessed[:, 1])
+    ranks = np.array([rankdata(effect[finite, 1]) for effect in (guessed, found)])
     return [*(float(chosen[order[:top]].mean()) for top in TOPS), float(np.corrcoef(ranks)[0, 1])]
