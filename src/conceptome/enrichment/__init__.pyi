@@ -7,8 +7,11 @@ from .gene_set_files import read_gmt as read_gmt
 from .gene_set_files import read_gmx as read_gmx
 from .gene_set_files import read_msigdb_json as read_msigdb_json
 from .gene_sets import GeneSets as GeneSets
+from .linear_model import ulm as ulm
+from .networks import read_network as read_network
 from .obo import read_obo as read_obo
 from .ontology import Ontology as Ontology
+from .over_representation import ora as ora
 from .preranked import gsea as gsea
 from .propagation import propagate as propagate
 from .rankings import RunningSum as RunningSum
@@ -31,15 +34,18 @@ __all__ = [
     "load_gene_sets",
     "match_genes",
     "match_terms",
+    "ora",
     "propagate",
     "read_gaf",
     "read_gmt",
     "read_gmx",
     "read_msigdb_json",
+    "read_network",
     "read_obo",
     "roll_up",
     "running_sum",
     "semantic_similarity",
     "slim_of",
     "themes",
+    "ulm",
 ]

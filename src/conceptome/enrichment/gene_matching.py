@@ -73,10 +73,14 @@ def match_genes(
         *(len(lost), some(lost, shown=3)),
     )
     renamed = {gene: found for gene, found, _, _ in rows if found}
-    members = tuple(
-        tuple(dict.fromkeys(renamed.get(gene, gene) for gene in genes_of)) for genes_of in gene_sets.members
+    now = [[renamed.get(gene, gene) for gene in genes_of] for genes_of in gene_sets.members]
+    kept = [[at for at, gene in enumerate(row) if row.index(gene) == at] for row in now]
+    members = tuple(tuple(row[at] for at in first) for row, first in zip(now, kept, strict=True))
+    weights = tuple(
+        tuple(row[at] for at in first)
+        for row, first in zip(gene_sets.weights, kept, strict=bool(gene_sets.weights))
     )
-    return replace(gene_sets, members=members), report
+    return replace(gene_sets, members=members, weights=weights), report
 
 
 def _by_symbol(foreign: Iterable[str], known: set[str], table: Path | str) -> dict[str, str]:

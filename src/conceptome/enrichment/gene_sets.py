@@ -24,6 +24,9 @@ class GeneSets:
     """Genes of each term, each once, in the order of the source."""
     sources: tuple[str, ...] = ()
     """Description column of the file: a link, a citation or an identifier; empty without a file."""
+    weights: tuple[tuple[float, ...], ...] = ()
+    """Weight of each gene in each term, such as +1 and -1 for what a factor activates and represses; empty
+    where genes merely belong. Read by `conceptome.enrichment.ulm` alone."""
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -34,6 +37,9 @@ class GeneSets:
             msg = (
                 f"The collection {self.collection!r} has {lengths}; expected one name and one list per term."
             )
+            raise InputError(msg)
+        if self.weights and [len(row) for row in self.weights] != [len(genes) for genes in self.members]:
+            msg = f"The weights of {self.collection!r} do not fit its terms; expected one for each gene."
             raise InputError(msg)
         twice = [term for term, count in Counter(self.terms).items() if count > 1]
         if twice:

@@ -10,11 +10,9 @@ from typing import get_args
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Shaped
-from scipy.stats import false_discovery_control
+from jaxtyping import Float
 
 from conceptome.core import (
-    ENRICHMENT_COLUMNS,
     Attributions,
     DifferentialExpression,
     Enrichment,
@@ -23,7 +21,8 @@ from conceptome.core import (
     require_choice,
 )
 from conceptome.enrichment.calibration import N_SETS, NULL_PAIRS, control_sets, rates
-from conceptome.enrichment.engine import Tests, leading_edges, rank_blocks, run_tests
+from conceptome.enrichment.engine import leading_edges, rank_blocks, run_tests
+from conceptome.enrichment.findings import corrected, nothing_to_test, tests_frame
 from conceptome.enrichment.gene_sets import GeneSets
 from conceptome.enrichment.universe import GeneScores, PerGene, Terms, as_collections
 
@@ -101,13 +100,13 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
         for control, p in controls.items():
             p_of[control].append(p)
     if frames and not any(map(len, frames)):
-        raise InputError(_nothing_to_test(table, collections, options))
+        raise InputError(nothing_to_test(table, collections, min_size=min_size, max_size=max_size))
     if calibrate and isinstance(scores, Attributions):
         null = GeneScores.of(scores.null_scores(rank_by), gene_names=gene_names)
         p_of[NULL_PAIRS].extend(_null_pairs(null, collections, options))
     calibration = rates({control: np.concatenate(p) for control, p in p_of.items() if p})
     ranking = rank_by if isinstance(scores, Attributions) else None
-    return Enrichment(_corrected(frames), getattr(scores, "dictionary_id", ""), calibration, ranking)
+    return Enrichment(corrected(frames), getattr(scores, "dictionary_id", ""), calibration, ranking)
 
 
 def gene_scores(
@@ -170,7 +169,9 @@ def _test_universe(
         concept = rng.integers(len(universe.concepts), size=len(drawn))  # one for each set: independent tests
         p_of[control] = tests.p[concept, np.arange(first, first + len(drawn))]
         first += len(drawn)
-    return _frame(tests, edges, terms, universe.concepts), p_of
+    n_terms = len(terms.genes)
+    measures = {name: getattr(tests, name)[:, :n_terms] for name in ("es", "nes", "p", "p_empirical")}
+    return tests_frame(terms, universe.concepts, measures=measures, edges=edges), p_of
 
 
 def _null_pairs(
@@ -185,39 +186,3 @@ def _null_pairs(
         sets = [terms.genes[term] for term in rng.permutation(len(terms.genes))[:N_NULL_TERMS]]
         rankings = rank_blocks(universe.values)
         yield run_tests(rankings, sets, n_permutations=options.n_permutations, seed=options.seed).p.ravel()
-
-
-def _frame(
-    tests: Tests,
-    edges: Shaped[np.ndarray, "concepts terms"],
-    terms: Terms,
-    concepts: Shaped[np.ndarray, " concepts"],
-) -> pd.DataFrame:
-    n_concepts, n_terms = edges.shape
-    frame = terms.labels.iloc[np.tile(np.arange(n_terms), n_concepts)].reset_index(drop=True)
-    frame.insert(0, "concept", np.repeat(concepts, n_terms))
-    for column in ("es", "nes", "p", "p_empirical"):
-        frame[column] = getattr(tests, column)[:, :n_terms].ravel()
-    return frame.assign(no_signal=frame["es"] == 0, leading_edge=edges.ravel())
-
-
-def _corrected(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    if not frames:
-        return pd.DataFrame(columns=list(ENRICHMENT_COLUMNS))
-    frame = pd.concat(frames, ignore_index=True)
-    frame["q_concept"] = frame.groupby("concept")["p"].transform(false_discovery_control)
-    frame["q_global"] = false_discovery_control(frame["p"])
-    ordered = frame.sort_values(["concept", "p", "collection", "term"], ignore_index=True)
-    return ordered[list(ENRICHMENT_COLUMNS)]
-
-
-def _nothing_to_test(table: GeneScores, collections: Sequence[GeneSets], options: Options) -> str:
-    searched = ", ".join(sets.collection for sets in collections)
-    named = {gene for sets in collections for members in sets.members for gene in members}
-    known = len(named & set(table.symbols))
-    return (
-        f"No term of {searched} has {options.min_size} to {options.max_size} scored genes: {known} of the "
-        f"{len(named)} genes in the terms are among the {len(table.genes)} scored genes "
-        f"({', '.join(map(str, table.genes[:3]))} ...). Lower min_size, give gene_names where the scores "
-        "name genes by another system, or find genes by alias and case with cm.enrichment.match_genes."
-    )

@@ -100,6 +100,8 @@ class Terms:
     """``collection, term, name, size, overlap``."""
     genes: list[Int[np.ndarray, " _hits"]]
     """Positions of each term's genes in the universe."""
+    weights: list[Float[np.ndarray, " _hits"]]
+    """Weight of each of them; 1 where the collection gives none."""
 
     @classmethod
     def of(
@@ -126,16 +128,21 @@ class Terms:
         The terms to test, in the order given.
         """
         positions = _positions(symbols)
-        labels, genes = [], []
+        labels, genes, weights = [], [], []
         for sets in collections:
-            for term, name, members in zip(sets.terms, sets.names, sets.members, strict=True):
-                present = [positions[gene] for gene in members if gene in positions]
+            weighted = sets.weights or [(1.0,) * len(members) for members in sets.members]
+            rows = zip(sets.terms, sets.names, sets.members, weighted, strict=True)
+            for term, name, members, weight_of in rows:
+                known = [at for at, gene in enumerate(members) if gene in positions]
+                present = [positions[members[at]] for at in known]
                 size = sum(map(len, present))
                 if min_size <= size <= min(max_size, len(symbols) - 1):
                     labels.append((sets.collection, term, name, size, len(present) / len(members)))
                     genes.append(np.concatenate(present))
+                    given = [weight_of[at] for at in known]
+                    weights.append(np.repeat(given, [len(some) for some in present]))
         columns = ["collection", "term", "name", "size", "overlap"]
-        return cls(pd.DataFrame(labels, columns=columns), genes)
+        return cls(pd.DataFrame(labels, columns=columns), genes, weights)
 
 
 def _positions(symbols: Shaped[np.ndarray, " genes"]) -> dict[str, Int[np.ndarray, " _genes"]]:
