@@ -147,6 +147,11 @@ def test_masking_calls_no_drivers(world):
 def test_sets_need_the_intervention(world):
     with pytest.raises(InputError, match="gene_sets go with intervention='gene_set', not with 'substitute'"):
         measured(world, "substitute", int(world.pairs.concept[0]), gene_sets={"a": ["g1"]})
+    parts = (world.adata, world.encoder, world.dictionary, world.pairs)
+    with pytest.raises(
+        InputError, match=r"gene_sets go with .*, not with 'gradient'\. Leave one of them out"
+    ):
+        attribute(*parts, intervention="gradient", gene_sets={"a": ["g1"]})
     with pytest.raises(InputError, match="gene_sets is empty"):
         measured(world, "gene_set", int(world.pairs.concept[0]))
     with pytest.raises(InputError, match=r"No gene of the 1 sets \(x \.\.\.\) is in adata\.var_names"):

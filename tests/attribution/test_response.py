@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import conceptome as cm
-from conceptome.attribution.edit_effects import open_probe, select
+from conceptome.attribution.edit_effects import open_probe
 from conceptome.attribution.memory import Memory
 from conceptome.attribution.response import Cells, Responder
 from conceptome.core import Edits
@@ -121,7 +121,7 @@ def test_effects_are_the_same_on_real_cells(shared):
     probe = open_probe(adata, encoder, dictionary, pairs)
     plain = replace(probe, responder=replace(probe.responder, short_cuts=False))
     for concept in np.unique(pairs.concept)[:5].tolist():
-        own = [select(pairs, pairs.concept == concept)]
+        own = [pairs.take(pairs.concept == concept)]
         one, other = probe.effects(own, concept)[0], plain.effects(own, concept)[0]
         np.testing.assert_allclose(one.act, other.act, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(one.pre, other.pre, rtol=1e-9, atol=1e-12)

@@ -4,12 +4,16 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from conceptome.attribution import DaskWorkers, LocalWorkers, attribute
+from conceptome.attribution import DaskWorkers, LocalWorkers, attribute, kept_effects
+from conceptome.attribution.workers import _with_item
 from conceptome.core import CheckpointError, InputError
 
 MATRICES = ("attribution", "se", "ci_low", "p", "q", "drives", "null_attribution", "null_se", "n_differing")
@@ -27,6 +31,37 @@ def attributed(world, **options):
 
 def test_processes_change_no_bit(world):
     assert_same(attributed(world), attributed(world, workers=LocalWorkers(2)))
+
+
+def test_a_process_keeps_what_the_function_remembers():
+    class Counts:
+        n_calls = 0
+
+        def __call__(self, item):
+            self.n_calls += 1
+            return self.n_calls
+
+    for _ in range(2):  # the second time in the same processes, with another function
+        calls = dict(LocalWorkers(2).map(Counts(), range(8)))
+        assert sorted(calls) == list(range(8))
+        assert max(calls.values()) >= 4
+        assert sorted(calls.values())[:1] == [1]
+
+
+def test_the_threads_of_a_worker_compute_one_concept_at_a_time():
+    at_work, most = [], []
+
+    def function(item):
+        at_work.append(item)
+        most.append(len(at_work))
+        time.sleep(0.01)
+        at_work.remove(item)
+        return -item
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(partial(_with_item, function), range(8)))
+    assert found == [(item, -item) for item in range(8)]
+    assert max(most) == 1
 
 
 def test_at_least_one_worker():
@@ -117,17 +152,39 @@ def test_an_interrupted_attribution_goes_on(world, tmp_path, monkeypatch):
     assert len(asked) == int((whole.n_pairs > 0).sum()) - 2
 
 
-def test_a_damaged_part_is_made_again(world, tmp_path):
+def test_damaged_parts_are_made_again(world, tmp_path):
     whole = attributed(world, checkpoint=tmp_path)
-    part = next(iter(sorted(tmp_path.glob("concept_*.npz"))))
-    part.write_bytes(part.read_bytes()[:100])
+    cut, empty, swapped, *_ = parts = sorted(tmp_path.glob("concept_*.npz"))
+    cut.write_bytes(cut.read_bytes()[:100])
+    empty.write_bytes(b"")
+    content = bytearray(swapped.read_bytes())
+    content[len(content) // 2] ^= 255
+    swapped.write_bytes(content)
+    damaged = {part: part.read_bytes() for part in parts[:3]}
     assert_same(whole, attributed(world, checkpoint=tmp_path))
+    assert all(part.read_bytes() != content for part, content in damaged.items())
+
+
+def test_a_damaged_part_has_no_effects(world, tmp_path):
+    whole = attributed(world, checkpoint=tmp_path)
+    concept = int(whole.concepts[whole.n_pairs > 0][0])
+    (tmp_path / f"concept_{concept:06d}.npz").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=f"holds no whole effects of concept {concept}. Attribute"):
+        list(kept_effects(tmp_path, [concept], genes=whole.genes))
 
 
 def test_parts_of_another_attribution_are_refused(world, tmp_path):
     attributed(world, checkpoint=tmp_path)
-    with pytest.raises(CheckpointError, match="intervention"):
+    with pytest.raises(CheckpointError, match="intervention was 'substitute' and is 'insert'"):
         attributed(world, checkpoint=tmp_path, intervention="insert")
+
+
+def test_parts_of_other_counts_in_the_same_cells_are_refused(world, tmp_path):
+    attributed(world, checkpoint=tmp_path)
+    other = world.adata.copy()
+    other.X[world.pairs.factual[0], 0] += 1
+    with pytest.raises(CheckpointError, match=r"holds the results of another task: counts was '\w+' and is"):
+        attributed(replace(world, adata=other), checkpoint=tmp_path)
 
 
 def test_a_folder_of_something_else_is_refused(world, tmp_path):

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from conceptome.attribution.interventions import NEEDS_COUNTERFACTUAL, Intervention, Plan, Planner
 from conceptome.attribution.prescreen import Answers, Prescreen
 from conceptome.attribution.response import Cells, Responder
-from conceptome.attribution.units import inactive_means, set_members
+from conceptome.attribution.units import inactive_means, refuse_idle_sets, set_members
 from conceptome.core import (
     Activations,
     Dictionary,
@@ -28,10 +28,6 @@ from conceptome.core import (
     require_choice,
 )
 
-PAIR_COLUMNS = (
-    *("concept", "pair", "factual", "counterfactual", "activation"),
-    *("distance", "distance_percentile", "library_ratio", "matched"),
-)
 NOISE_CELLS = 512  # edited to measure the noise floor
 TOLERATED_DRIFT = 0.1  # share of the activation by which an encoder may differ from the one that was encoded
 
@@ -224,7 +220,7 @@ def effects(  # noqa: PLR0913
         reason = pairs.not_attributable.get(concept, "it was not paired")
         msg = f"Concept {concept} has no pairs: {reason}. Ask for one of those in pairs.concept."
         raise InputError(msg)
-    return probe.effects([select(pairs, pairs.concept == concept)], concept)[0]
+    return probe.effects([pairs.take(pairs.concept == concept)], concept)[0]
 
 
 def open_probe(  # noqa: PLR0913
@@ -270,6 +266,7 @@ def open_probe(  # noqa: PLR0913
         If dictionary, pairs and encoder do not belong together.
     """
     require_choice("intervention", intervention, get_args(Intervention))
+    refuse_idle_sets(gene_sets, intervention)
     if pairs.dictionary_id != dictionary.dictionary_id:
         found = f"pairs belongs to dictionary {pairs.dictionary_id}, not to {dictionary.dictionary_id}"
         msg = f"{found}. Match again with the activations of this dictionary."
@@ -291,32 +288,11 @@ def open_probe(  # noqa: PLR0913
     sets: tuple[np.ndarray, ...] = ()
     if intervention == "gene_set":
         units, sets = set_members(gene_sets, adata.var_names)
-    elif gene_sets is not None:
-        msg = f"gene_sets go with intervention='gene_set', not with {intervention!r}. Leave one of them out."
-        raise InputError(msg)
     means = {}
     if intervention == "mean":
         means = inactive_means(adata, encoder, dictionary, np.unique(pairs.concept), activations)
     planner = Planner(intervention, known, means, sets)
     return Probe(adata, planner, Responder(encoder, dictionary, batch_size, device), units)
-
-
-def select(pairs: Pairs, rows: Bool[np.ndarray, " pairs"]) -> Pairs:
-    """Take some of the pairs, without their null pairs.
-
-    Parameters
-    ----------
-    pairs
-        All pairs.
-    rows
-        Which to take.
-
-    Returns
-    -------
-    The selected pairs.
-    """
-    taken = {name: getattr(pairs, name)[rows] for name in PAIR_COLUMNS}
-    return Pairs(**taken, cell_ids=pairs.cell_ids, dictionary_id=pairs.dictionary_id)
 
 
 def _check_activation(

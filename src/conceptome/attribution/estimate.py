@@ -12,8 +12,10 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from anndata import AnnData
+from jaxtyping import Int
 from tqdm.auto import tqdm
 
+import conceptome
 from conceptome.attribution.edit_effects import Probe, open_probe
 from conceptome.attribution.gradients import GradientMethod, GradientProbe, open_gradients
 from conceptome.attribution.interventions import Intervention
@@ -22,6 +24,7 @@ from conceptome.attribution.prescreen import Prescreen
 from conceptome.attribution.rows import Row, RowMaker, Settings, not_attributable
 from conceptome.attribution.rows import stack as stack_rows
 from conceptome.attribution.summary import Aggregate
+from conceptome.attribution.units import refuse_idle_sets
 from conceptome.attribution.workers import Serial, Workers
 from conceptome.core import (
     Activations,
@@ -31,9 +34,12 @@ from conceptome.core import (
     InputError,
     Pairs,
     content_id,
+    require_choice,
 )
 
 logger = logging.getLogger(__name__)
+
+CELLS_PER_HASH = 4096  # bounds the memory
 
 AttributionMethod: TypeAlias = Literal[Intervention, GradientMethod]
 
@@ -131,6 +137,8 @@ def attribute(  # noqa: PLR0913 (the face fixed in api.md)
         If `checkpoint` holds another attribution, or another process works on it.
     """
     settings = Settings(aggregate, n_bootstrap, n_flips, alpha, seed)
+    require_choice("intervention", intervention, get_args(AttributionMethod))
+    refuse_idle_sets(gene_sets, intervention)
     if prescreen is not None and intervention in {"gene_set", *get_args(GradientMethod)}:
         msg = f"intervention={intervention!r} edits no single genes to prescreen. Leave prescreen out."
         raise InputError(msg)
@@ -157,7 +165,7 @@ def attribute(  # noqa: PLR0913 (the face fixed in api.md)
     noise = probe.noise(pairs) if concepts else np.nan
     make = RowMaker(probe, pairs, settings)
     with ExitStack() as stack:
-        task = _task(make, encoder.encoder_id, noise) if checkpoint else {}
+        task = _task(make, encoder) if checkpoint else {}
         parts = stack.enter_context(Parts.opened(checkpoint, task, genes=probe.units)) if checkpoint else None
         rows |= _measured(make, concepts, workers or Serial(), parts)
     return Attributions(
@@ -173,8 +181,8 @@ def attribute(  # noqa: PLR0913 (the face fixed in api.md)
 
 def _measured(make: RowMaker, concepts: list[int], workers: Workers, parts: Parts | None) -> dict[int, Row]:
     """Make the rows of all concepts, those that are kept already aside."""
-    kept = {concept: parts.read(concept) if parts else None for concept in concepts}
-    rows = {concept: row for concept, row in kept.items() if row is not None}
+    kept = ((concept, parts.read(concept)) for concept in concepts) if parts else ()
+    rows = {concept: replace(row, effects=None) for concept, row in kept if row is not None}
     if rows:
         logger.info("attribution: %d of %d concepts are finished already", len(rows), len(concepts))
     start, n_edits = time.perf_counter(), 0
@@ -191,22 +199,34 @@ def _measured(make: RowMaker, concepts: list[int], workers: Workers, parts: Part
     return rows
 
 
-def _task(make: RowMaker, encoder_id: str, noise: float) -> dict[str, Any]:
+def _task(make: RowMaker, encoder: Encoder) -> dict[str, Any]:
     """Name everything that the result depends on."""
-    pairs = make.pairs
+    pairs, adata = make.pairs, make.probe.adata
     described = [pairs] if pairs.null is None else [pairs, pairs.null]
     arrays = {
         f"{number}.{name}": getattr(part, name)
         for number, part in enumerate(described)
         for name in ("concept", "pair", "factual", "counterfactual", "activation")
     }
+    ends = [cells for part in described for cells in (part.factual, part.counterfactual)]
     return {
         "task": "attribute",
+        "version": conceptome.__version__,
         "dictionary": pairs.dictionary_id,
-        "encoder": encoder_id,
+        "encoder": encoder.encoder_id,
+        "options": str(getattr(encoder, "options", "")),
         **make.probe.settings,
         **asdict(make.settings),
         "pairs": content_id({"cells": list(map(str, pairs.cell_ids))}, arrays),
-        "genes": content_id({"genes": list(map(str, make.probe.adata.var_names))}),
-        "noise": noise,
+        "genes": content_id({"genes": list(map(str, adata.var_names))}),
+        "counts": _expression_id(adata, encoder, np.unique(np.concatenate(ends))),
     }
+
+
+def _expression_id(adata: AnnData, encoder: Encoder, rows: Int[np.ndarray, " cells"]) -> str:
+    """Hash what the encoder reads of some cells, a block of them at a time."""
+    blocks = []
+    for start in range(0, len(rows), CELLS_PER_HASH):
+        part = encoder.expression(adata[rows[start : start + CELLS_PER_HASH]])
+        blocks.append(content_id({}, {"data": part.data, "indices": part.indices, "indptr": part.indptr}))
+    return content_id({"blocks": blocks})

@@ -10,7 +10,7 @@ import numpy as np
 from anndata import AnnData
 from jaxtyping import Bool, Float, Int
 
-from conceptome.attribution.edit_effects import open_probe, select
+from conceptome.attribution.edit_effects import open_probe
 from conceptome.core import (
     Dictionary,
     Differentiable,
@@ -224,7 +224,7 @@ def gradient_effects(  # noqa: PLR0913 (the face of `effects`)
         reason = pairs.not_attributable.get(concept, "it was not paired")
         msg = f"Concept {concept} has no pairs: {reason}. Ask for one of those in pairs.concept."
         raise InputError(msg)
-    return probe.effects([select(pairs, pairs.concept == concept)], concept)[0]
+    return probe.effects([pairs.take(pairs.concept == concept)], concept)[0]
 
 
 def open_gradients(  # noqa: PLR0913

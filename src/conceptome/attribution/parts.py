@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -55,9 +56,9 @@ class Parts:
         try:
             with np.load(self._place(concept), allow_pickle=False) as arrays:
                 values = {name: arrays[name] for name in arrays.files}
-        except (OSError, BadZipFile, ValueError):
+            kept = {name: values.pop(EFFECTS + name) for name in EFFECT_ARRAYS}
+        except (OSError, EOFError, BadZipFile, zlib.error, ValueError, KeyError):
             return None
-        kept = {name: values.pop(EFFECTS + name) for name in EFFECT_ARRAYS}
         plain = {name: value if value.ndim else value.item() for name, value in values.items()}
         return Row(**plain, effects=PairEffects(**kept, genes=self.genes))
 
@@ -67,7 +68,7 @@ class Parts:
         arrays = {name: np.asarray(getattr(row, name)) for name in names}
         arrays |= {EFFECTS + name: getattr(row.effects, name) for name in EFFECT_ARRAYS}
         scratch = self.folder / f".{concept}.{os.getpid()}.npz"
-        np.savez_compressed(scratch, allow_pickle=False, **arrays)
+        np.savez_compressed(scratch, **arrays)  # type: ignore[arg-type]  # the stubs mean allow_pickle
         scratch.replace(self._place(concept))
 
     def _place(self, concept: int) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from threadpoolctl import threadpool_limits
 
-from conceptome.attribution.edit_effects import Probe, select
+from conceptome.attribution.edit_effects import Probe
 from conceptome.attribution.gradients import GradientProbe
 from conceptome.attribution.summary import (
     Aggregate,
@@ -96,7 +96,7 @@ class RowMaker:
     def __call__(self, concept: int) -> Row:
         """Make the row of a concept."""
         with threadpool_limits(1, user_api="blas"):  # the same sums whatever the number of threads
-            pairs = select(self.pairs, self.pairs.concept == concept)
+            pairs = self.pairs.take(self.pairs.concept == concept)
             return self._row(concept, [pairs, *self._null_halves(concept)])
 
     def _null_halves(self, concept: int) -> list[Pairs]:
@@ -105,7 +105,7 @@ class RowMaker:
         if null is None or not self.probe.compares:
             return []
         mine = null.concept == concept
-        halves = [select(null, mine & (null.pair % 2 == parity)) for parity in (0, 1)]
+        halves = [null.take(mine & (null.pair % 2 == parity)) for parity in (0, 1)]
         return halves if len(halves[0]) else []
 
     def _row(self, concept: int, parts: list[Pairs]) -> Row:

@@ -13,6 +13,26 @@ from jaxtyping import Float, Int
 from conceptome.core import Activations, Dictionary, DictionaryMismatchError, Encoder, InputError, Names
 
 
+def refuse_idle_sets(gene_sets: Mapping[str, Sequence[str]] | None, intervention: str) -> None:
+    """Refuse sets of genes where the intervention edits none.
+
+    Parameters
+    ----------
+    gene_sets
+        Names of genes by name of the set.
+    intervention
+        What happens to a gene.
+
+    Raises
+    ------
+    InputError
+        If there are sets and the intervention is not ``"gene_set"``.
+    """
+    if gene_sets is not None and intervention != "gene_set":
+        msg = f"gene_sets go with intervention='gene_set', not with {intervention!r}. Leave one of them out."
+        raise InputError(msg)
+
+
 def set_members(
     gene_sets: Mapping[str, Sequence[str]] | None, genes: Names
 ) -> tuple[Names, tuple[Int[np.ndarray, " _"], ...]]:

@@ -6,6 +6,8 @@ to the bit wherever and in whatever order they are computed.
 
 from __future__ import annotations
 
+import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -15,6 +17,9 @@ from conceptome.core import InputError, require_at_least, require_extra
 T = TypeVar("T")
 CONNECT_SECONDS = 10
 RETRIES = 3
+_ONE_AT_A_TIME = threading.Lock()
+_FUNCTIONS: dict[str, Any] = {}
+"""What this process computes, by the name of the call."""
 
 
 @runtime_checkable
@@ -57,16 +62,17 @@ class LocalWorkers:
 
         if not items:
             return
-        n_jobs = min(self.n_workers, len(items))
+        n_jobs, name = min(self.n_workers, len(items)), uuid.uuid4().hex
         with Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1) as pool:
-            yield from pool(delayed(_with_item)(function, item) for item in items)
+            yield from pool(delayed(_with_first)(name, function, item) for item in items)
 
 
 @dataclass(frozen=True)
 class DaskWorkers:
     """The workers of a Dask cluster, such as ``dask-jobqueue`` starts on SLURM.
 
-    A worker that is lost is replaced: what it was computing is computed again elsewhere.
+    A worker that is lost is replaced: what it was computing is computed again elsewhere. Each worker computes
+    one concept at a time, however many threads it has.
     """
 
     address: str
@@ -120,4 +126,14 @@ class DaskWorkers:
 
 
 def _with_item(function: Callable[[int], T], item: int) -> tuple[int, T]:
-    return item, function(item)
+    """Compute one item at a time in a process: its threads share the function's memory and BLAS limits."""
+    with _ONE_AT_A_TIME:
+        return item, function(item)
+
+
+def _with_first(name: str, function: Callable[[int], T], item: int) -> tuple[int, T]:
+    """Compute with the copy of the function that came to this process first, for what it remembers."""
+    if name not in _FUNCTIONS:
+        _FUNCTIONS.clear()
+        _FUNCTIONS[name] = function
+    return _with_item(_FUNCTIONS[name], item)
