@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ KEPT_TAGS = frozenset(
         *("is_a", "relationship", "alt_id", "is_obsolete", "replaced_by"),
     )
 )
+
+SPECIAL = re.compile(r"[!{\\]")
 
 
 def read_obo(path: Path | str, *, relations: Sequence[str] = RELATIONS) -> Ontology:
@@ -58,11 +61,12 @@ def read_obo(path: Path | str, *, relations: Sequence[str] = RELATIONS) -> Ontol
         raise InputError(msg)
     live = [stanza for stanza in terms if stanza.one("is_obsolete") != "true"]
     ids = _identifiers(live)
+    namespace = header.one("default-namespace")
     alternatives, obsolete = _former(terms, set(ids))
     return Ontology(
         ids=ids,
         names=tuple(stanza.one("name") or stanza.id for stanza in live),
-        namespaces=tuple(stanza.one("namespace") or header.one("default-namespace") for stanza in live),
+        namespaces=tuple(stanza.one("namespace") or namespace for stanza in live),
         parents=_parents(live, ids, relations),
         alternatives=alternatives,
         obsolete=obsolete,
@@ -81,14 +85,14 @@ class _Stanza:
     def one(self, tag: str) -> str:
         return self.values[tag][0] if tag in self.values else ""
 
-    @property
+    @cached_property
     def id(self) -> str:
         if not self.one("id"):
             msg = (
                 f"{self.where}: a [Term] without id; every term of an OBO file has one. Fetch the file again."
             )
             raise InputError(msg)
-        return self.one("id")
+        return self.values["id"][0]
 
     def parents(self, relations: Sequence[str]) -> Iterator[str]:
         if "is_a" in relations:
@@ -114,7 +118,7 @@ def _stanzas(path: Path) -> Iterator[_Stanza]:
                 )
                 raise InputError(msg)
             if tag in KEPT_TAGS:
-                stanza.values[tag].append(_plain(value, tag))
+                stanza.values[tag].append(_plain(value, tag) if SPECIAL.search(value) else value.strip())
     yield stanza
 
 
