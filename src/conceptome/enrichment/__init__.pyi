@@ -1,3 +1,5 @@
+from .contrasting import Contrast as Contrast
+from .contrasting import contrast as contrast
 from .decorrelation import decorrelate as decorrelate
 from .gaf import Annotations as Annotations
 from .gaf import read_gaf as read_gaf
@@ -22,12 +24,18 @@ from .slim import roll_up as roll_up
 from .slim import slim_of as slim_of
 from .term_matching import match_terms as match_terms
 from .theming import themes as themes
+from .thinning import Thinning as Thinning
+from .thinning import completeness as completeness
 
 __all__ = [
     "Annotations",
+    "Contrast",
     "GeneSets",
     "Ontology",
     "RunningSum",
+    "Thinning",
+    "completeness",
+    "contrast",
     "decorrelate",
     "gsea",
     "information_content",

@@ -7,12 +7,14 @@ from .measures import fidelity
 from .seeds import stability
 from .sweeps import sweep
 from .terms import calibration, running_sum
+from .thinning import completeness
 from .together import modules
 from .tree import hierarchy
 
 __all__ = [
     "attribution_vs_de",
     "calibration",
+    "completeness",
     "concept",
     "faithfulness",
     "fidelity",
