@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import spearmanr
 
 import conceptome as cm
+from conceptome.attribution.sensitivity import _chosen
 from conceptome.core import InputError
 from conceptome.data import library_size
 
@@ -99,6 +100,11 @@ def test_the_default_set_has_a_matching_for_each_column(build_world, counts):
         "caliper 0.2",
         "match_on donor",
     ]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_another_draw_never_has_the_same_seed(seed):
+    assert _chosen(None, (), seed)["other draw"] == {"seed": seed + 1}
 
 
 def test_a_concept_without_enough_pairs_is_nan(parts):

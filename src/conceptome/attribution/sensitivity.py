@@ -35,9 +35,7 @@ OPTIONS = (
     "seed",
 )
 MIN_GENES = 3  # to correlate
-DEFAULT_MATCHINGS: Matchings = {
-    "distinct": {},
-    "other draw": {"seed": 1},
+DEFAULT_MATCHINGS: Matchings = {  # beside the default one and another draw
     "nearest": {"pairing": "nearest"},
     "5 counterfactuals": {"n_counterfactuals": 5},
     "caliper 0.2": {"caliper": 0.2},
@@ -117,7 +115,7 @@ def sensitivity(  # noqa: PLR0913 (what `match` and `attribute` need)
         and `attribute` do.
     """
     check_columns(match_on=match_on)
-    chosen = _chosen(matchings, match_on)
+    chosen = _chosen(matchings, match_on, seed)
     common = {"obs": adata.obs, "library_size": library_size(adata), "concepts": concepts}
     defaults = common | {"dictionary": dictionary, "seed": seed}
     scores: dict[str, _Scores] = {}
@@ -135,9 +133,10 @@ def sensitivity(  # noqa: PLR0913 (what `match` and `attribute` need)
     return pd.DataFrame(rows)
 
 
-def _chosen(matchings: Matchings | None, match_on: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+def _chosen(matchings: Matchings | None, match_on: Sequence[str], seed: int) -> dict[str, Mapping[str, Any]]:
     if matchings is None:
-        return {**DEFAULT_MATCHINGS, **{f"match_on {name}": {"match_on": [name]} for name in match_on}}
+        matched = {f"match_on {name}": {"match_on": [name]} for name in match_on}
+        return {"distinct": {}, "other draw": {"seed": seed + 1}, **DEFAULT_MATCHINGS, **matched}
     if match_on:
         msg = f"match_on is {list(match_on)} beside matchings. Add a matching {{'match_on': [...]}} to them."
         raise InputError(msg)
