@@ -34,11 +34,15 @@ CALLS = {
     "attribute(None, None, None, None, aggregate='mean')": (
         "aggregate is 'mean', expected one of relative, pre."
     ),
-    "attribute(None, None, None, None, intervention='insert')": (
-        "intervention is 'insert', expected one of substitute, mask."
+    "attribute(None, None, None, None, intervention='ablate')": (
+        "intervention is 'ablate', expected one of substitute, insert, mask, mean, gene_set, "
+        "integrated_gradients, gradient."
     ),
-    "effects(None, None, None, None, concept=0, intervention='insert')": (
-        "intervention is 'insert', expected one of substitute, mask."
+    "effects(None, None, None, None, concept=0, intervention='gradient')": (
+        "intervention is 'gradient', expected one of substitute, insert, mask, mean, gene_set."
+    ),
+    "DifferentialExpression.scores(None, by='t')": (
+        "by is 't', expected one of wilcoxon, t_test, log_fold_change."
     ),
     "match(None, None, sampling='best')": "sampling is 'best', expected one of stratified, top.",
     "match(None, None, pairing='nearst')": "pairing is 'nearst', expected one of distinct, nearest.",
@@ -52,7 +56,7 @@ CALLS = {
 SCRIPT = """
 import json, sys
 from conceptome.attribution import attribute, effects
-from conceptome.core import InputError
+from conceptome.core import DifferentialExpression, InputError
 from conceptome.counterfactuals import match
 from conceptome.encoders import LinearOptions, ScgptOptions, ScviOptions
 from conceptome.enrichment import gsea

@@ -138,6 +138,10 @@ def test_inspect_shows_genes_and_concepts(finished, capsys):
     ("options", "words"),
     [
         (["--gene", "CST33"], "There is no gene 'CST33' among the 765 of the attribution. Did you mean CST3"),
+        (
+            ["--gene", "cst3"],
+            "There is no gene 'cst3' among the 765 of the attribution. Did you mean CST3 ",
+        ),
         (["--concept", "99"], "Concept 99 is not among the 12 that were attributed."),
         (["--concept", "1", "--gene", "CST3"], "Ask for the genes of one concept"),
     ],
@@ -145,6 +149,17 @@ def test_inspect_shows_genes_and_concepts(finished, capsys):
 def test_inspect_says_what_is_not_there(finished, capsys, options, words):
     assert main(["inspect", str(finished), *options]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_inspect_says_why_a_concept_has_no_genes(tmp_path, capsys):
+    folder = run(settings(tmp_path / "run", n_pairs=700, min_pairs=700), until="attribute")
+    assert load_pair_effects(folder / "effects.zarr").of_gene("CST3").empty
+    assert main(["inspect", str(folder), "--concept", "0"]) == 0
+    found = capsys.readouterr().out
+    assert found.startswith("There are no genes of concept 0: not attributable: active in ")
+    assert found.endswith("cells, needs 700.\n")
+    assert main(["inspect", str(folder), "--gene", "CST3"]) == 0
+    assert capsys.readouterr().out == "There are no concepts of CST3: it was never measured.\n"
 
 
 def test_nothing_attributed_yet(tmp_path, capsys):

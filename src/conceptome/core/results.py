@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from conceptome.core.errors import InputError
+from conceptome.core.options import require_choice
 from conceptome.core.types import Names
 
 Ranking: TypeAlias = Literal["z", "attribution"]
@@ -309,7 +310,8 @@ def require_gene(gene: str, genes: Names) -> None:
         If it is none of them.
     """
     if gene not in genes:
-        near = difflib.get_close_matches(gene, [str(name) for name in genes], n=3)
+        folded = {str(name).casefold(): str(name) for name in genes}
+        near = [folded[name] for name in difflib.get_close_matches(gene.casefold(), folded, n=3)]
         alike = f" Did you mean {' or '.join(near)}?" if near else ""
         msg = f"There is no gene {gene!r} among the {len(genes):,} of the attribution.{alike}"
         raise InputError(msg)
@@ -342,7 +344,13 @@ class DifferentialExpression:
         by
             ``"wilcoxon"``: its z, the ranking that enrichment compares with; ``"t_test"``: Welch's t;
             ``"log_fold_change"``.
+
+        Raises
+        ------
+        InputError
+            If it is none of these.
         """
+        require_choice("by", by, get_args(DifferentialMeasure))
         value = {"wilcoxon": self.score, "t_test": self.t, "log_fold_change": self.log_fold_change}[by]
         return pd.DataFrame(value, index=pd.Index(self.concepts, name="concept"), columns=self.genes)
 

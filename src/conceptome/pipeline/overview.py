@@ -90,8 +90,11 @@ def describe_drivers(
         raise BundleError(msg)
     record = storage.load_attributions(folder.path)
     table = record.genes_of(concept, n=n) if concept is not None else record.concepts_of(str(gene), n=n)
-    shown = table[[table.columns[0], *SHOWN]].rename(columns={"n_differing": "pairs"})
     about = f"genes of concept {concept}" if concept is not None else f"concepts of {gene}"
+    if table.empty:
+        why = record.status[record.concepts == concept][0] if concept is not None else "it was never measured"
+        return f"There are no {about}: {why}."
+    shown = table[[table.columns[0], *SHOWN]].rename(columns={"n_differing": "pairs"})
     text = shown.to_string(index=False, float_format=lambda value: f"{value:.3g}")
     return f"The strongest {about} ({record.intervention}, {record.aggregate}):\n{text}"
 
