@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from scipy.stats import kstest
+from scipy.stats import hypergeom, kstest
 
 from conceptome.core import InputError
-from conceptome.enrichment import GeneSets, Ontology, decorrelate, gsea, propagate
-from conceptome.enrichment.climbing import ConceptTest
+from conceptome.enrichment import GeneSets, Ontology, decorrelate, gsea, ora, propagate
+from conceptome.enrichment.conditional_tests import OverRepresentationTest, PrerankedTest
 from conceptome.enrichment.engine import rank_blocks
 
 GENES = [f"G{number:04d}" for number in range(1200)]
@@ -70,7 +70,7 @@ def test_whole_genes_are_a_set_and_absent_ones_are_not(scores, tied):
     ranking = rank_blocks(values)[0]
     genes = np.arange(60)
     shares = np.where(genes < 40, 1.0, 0.0)
-    test = ConceptTest(ranking, 10, 2000, 0)
+    test = PrerankedTest(ranking, 10, 2000, 0)
     p, nes = test.of_shares(genes, shares)
     whole_p, whole_nes = test.of_sets([genes[:40]])
     assert nes == pytest.approx(whole_nes[0], rel=0.05)
@@ -80,10 +80,34 @@ def test_whole_genes_are_a_set_and_absent_ones_are_not(scores, tied):
     )
 
 
+def test_elim_on_drivers_is_that_of_the_paper(sets, tree):
+    """By hand: the leaf holds 20 of 30 selected genes, what is left of the terms above holds too few."""
+    chosen = pd.DataFrame(0.0, index=[4], columns=GENES)
+    chosen.loc[4, [*GENES[:20], *GENES[1100:1110]]] = 1
+    found = decorrelate(chosen, sets, tree, test="ora").set_index("term")
+    assert found.loc["T:7", "p_conditional"] == pytest.approx(hypergeom.sf(19, 1200, 30, 50))
+    assert found.loc["T:0", "p"] == pytest.approx(hypergeom.sf(19, 1200, 30, 200))
+    assert found.loc["T:0", "p_conditional"] == 1
+    assert list(found.index[found["p_conditional"] <= 0.01]) == ["T:7"]
+    assert found["nes"].isna().all()
+    plain = ora(chosen, sets, min_size=10, max_size=500).table.set_index("term")["p"]
+    pd.testing.assert_series_equal(found["p"].sort_index(), plain.sort_index())
+    soft = decorrelate(chosen, sets, tree, test="ora", method="weight").set_index("term")
+    assert soft["p_conditional"].idxmin() == "T:7"
+    assert (soft.loc[["T:4", "T:1", "T:0"], "p_conditional"] > soft.loc[["T:4", "T:1", "T:0"], "p"]).all()
+
+
+def test_parts_of_genes_are_rounded_up():
+    test = OverRepresentationTest(np.arange(100) < 20, 2)
+    p, _ = test.of_shares(np.arange(10, 30), np.full(20, 0.33))
+    assert p == pytest.approx(hypergeom.sf(3, 100, 20, 7))  # 3.3 of 6.6 genes
+    assert np.isnan(test.of_shares(np.arange(5), np.array([1.0, 0, 0, 0, 0]))[0])
+
+
 def test_partial_genes_keep_the_null_uniform():
     """Of random sets with random shares, p is small as often as it should be."""
     rng = np.random.default_rng(3)
-    test = ConceptTest(rank_blocks(rng.standard_normal((1, 1000)))[0], 10, 1000, 0)
+    test = PrerankedTest(rank_blocks(rng.standard_normal((1, 1000)))[0], 10, 1000, 0)
     shares = rng.uniform(0.2, 1.0, size=30)
     p = [test.of_shares(rng.choice(1000, size=30, replace=False), shares)[0] for _ in range(400)]
     assert kstest(p, "uniform").pvalue > 0.01

@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, UInt32
+from jaxtyping import Float, Int
 
 from conceptome.core import Csr
-from conceptome.enrichment.engine import run_tests
-from conceptome.enrichment.null import random_ranks
+from conceptome.enrichment.conditional_tests import ConditionalTest
 from conceptome.enrichment.ontology import Ontology
-from conceptome.enrichment.rankings import Rankings
-from conceptome.enrichment.significance import significance
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,77 +58,13 @@ def _columns(matrix: Csr, row: int) -> list[int]:
     return sorted(matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].tolist())
 
 
-@dataclass(frozen=True, eq=False)
-class ConceptTest:
-    """The preranked test in one concept."""
-
-    ranking: Rankings
-    min_size: int
-    n_permutations: int
-    seed: int
-
-    def of_sets(
-        self, sets: Sequence[Int[np.ndarray, " _hits"]]
-    ) -> tuple[Float[np.ndarray, " sets"], Float[np.ndarray, " sets"]]:
-        """Return p and NES of sets; NaN where one has fewer than `min_size` genes."""
-        p, nes = np.full((2, len(sets)), np.nan)
-        large = [at for at, genes in enumerate(sets) if len(genes) >= self.min_size]
-        if large:
-            found = run_tests(
-                [self.ranking],
-                [sets[at] for at in large],
-                n_permutations=self.n_permutations,
-                seed=self.seed,
-                progress=False,
-            )
-            p[large], nes[large] = found.p[0], found.nes[0]
-        return p, nes
-
-    def of_shares(
-        self, genes: Int[np.ndarray, " hits"], shares: Float[np.ndarray, " hits"]
-    ) -> tuple[float, float]:
-        """Return p and NES of a set to which genes belong in part.
-
-        A gene that belongs with share w adds w of its weight and w of a hit, and 1 - w of a miss. Null sets
-        have the same shares, at random among their genes; NaN where fewer than `min_size` genes belong.
-        """
-        genes, shares = genes[shares > 0], shares[shares > 0]
-        if len(genes) < self.min_size:
-            return np.nan, np.nan
-        n_genes, size = self.ranking.n_genes, len(genes)
-        ranks = self.ranking.ranks[0, genes]
-        order = np.argsort(ranks)
-        es = self._scores(ranks[order][None], shares[order][None])
-        drawn = random_ranks(n_genes, size, n_sets=self.n_permutations, seed=self.seed)
-        rng = np.random.default_rng([self.seed, n_genes, size, 1])
-        null = self._scores(drawn, rng.permuted(np.tile(shares, (len(drawn), 1)), axis=1))
-        found = significance(
-            es[:, None], null[:, None], size=size, n_genes=n_genes, n_zero=self.ranking.n_zero
-        )
-        return float(found.p[0, 0]), float(found.nes[0, 0])
-
-    def _scores(
-        self, ranks: UInt32[np.ndarray, "sets hits"], shares: Float[np.ndarray, "sets hits"]
-    ) -> Float[np.ndarray, " sets"]:
-        """Compute ES; the running sum is counted in misses, at the ends and starts of blocks of ties."""
-        weights = self.ranking.weights[ranks, 0] * shares
-        total = weights.sum(axis=1)
-        n_misses = self.ranking.n_genes - shares.sum(axis=1)
-        scale = np.divide(n_misses, total, out=np.zeros_like(total), where=total > 0)
-        steps = weights * scale[:, None] + shares
-        passed = np.cumsum(steps, axis=1)
-        highest = (passed - self.ranking.ends[ranks, 0]).max(axis=1)
-        lowest = (passed - steps - self.ranking.starts[ranks, 0]).min(axis=1)
-        return np.where(total > 0, np.where(highest > -lowest, highest, lowest) / n_misses, 0.0)
-
-
 class Elim:
     """Take the genes of a significant term away from all terms above it.
 
     Parameters
     ----------
     test
-        The test in this concept.
+        The test of sets in this concept.
     genes
         Positions of each term's genes.
     graph
@@ -142,7 +75,7 @@ class Elim:
 
     def __init__(
         self,
-        test: ConceptTest,
+        test: ConditionalTest,
         genes: Sequence[Int[np.ndarray, " _hits"]],
         graph: Graph,
         p: Float[np.ndarray, " terms"],
@@ -181,8 +114,9 @@ class Elim:
 class Weight:
     """Let the genes of a significant term count less in less significant terms above it.
 
-    The ratio of the logarithms of p is the factor. In the original, genes of a less significant term count
-    less in that term itself, too; in a running sum that would change nothing, for all of them do alike.
+    The ratio of the logarithms of p is the factor. In the original, genes of a term less significant than
+    the one above count less in that term itself, too; in a running sum that would change nothing, for all of
+    them do alike.
 
     Parameters
     ----------
@@ -192,7 +126,7 @@ class Weight:
 
     def __init__(
         self,
-        test: ConceptTest,
+        test: ConditionalTest,
         genes: Sequence[Int[np.ndarray, " _hits"]],
         graph: Graph,
         p: Float[np.ndarray, " terms"],
@@ -236,3 +170,18 @@ class Weight:
 
     def _test(self, term: int) -> None:
         self.p[term], self.nes[term] = self.test.of_shares(self.genes[term], self.shares[term])
+
+
+def climb_to_the_root(way: Elim | Weight, alpha: float) -> None:
+    """Go through all levels, the deepest first.
+
+    Parameters
+    ----------
+    way
+        Where to go from; changed.
+    alpha
+        A term is significant where p is at most this.
+    """
+    levels = way.graph.level
+    for level in np.unique(levels[levels >= 0])[::-1]:
+        way.climb(np.flatnonzero(levels == level), alpha)

@@ -7,24 +7,28 @@ away from all terms above it, or count less there, before these are tested.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from conceptome.core import Attributions, DifferentialExpression, InputError, Ranking, require_choice
-from conceptome.enrichment.climbing import ConceptTest, Elim, Graph, Weight
+from conceptome.enrichment.climbing import Elim, Graph, Weight, climb_to_the_root
+from conceptome.enrichment.conditional_tests import ConditionalTest, OverRepresentationTest, PrerankedTest
 from conceptome.enrichment.engine import rank_blocks, run_tests
 from conceptome.enrichment.gene_sets import GeneSets
 from conceptome.enrichment.ontology import Ontology
+from conceptome.enrichment.over_representation import selection
 from conceptome.enrichment.preranked import Options, gene_scores
 from conceptome.enrichment.propagation import mapped_positions
 from conceptome.enrichment.term_matching import match_terms
 from conceptome.enrichment.universe import GeneScores, PerGene, Terms, as_collections
 
 Decorrelation = Literal["elim", "weight"]
+TestName = Literal["gsea", "ora"]
 
 
 def decorrelate(  # noqa: PLR0913 - the options of `gsea`, and those of its own
@@ -33,6 +37,7 @@ def decorrelate(  # noqa: PLR0913 - the options of `gsea`, and those of its own
     ontology: Ontology,
     *,
     method: Decorrelation = "elim",
+    test: TestName = "gsea",
     elim_alpha: float = 0.01,
     min_size: int = 10,
     max_size: int = 500,
@@ -53,6 +58,9 @@ def decorrelate(  # noqa: PLR0913 - the options of `gsea`, and those of its own
         ``"elim"``: the genes of a significant term are taken away from all terms above it. ``"weight"``,
         softer: where a significant term is more significant than one right above it, its genes count less
         there and further up, by the ratio of the logarithms of p.
+    test
+        ``"gsea"``: the ranking of all genes; ``"ora"``: the genes that support the concept as its drivers,
+        see `ora`, which `scores` may also give as concepts x genes of 0 and 1. It has no NES.
     elim_alpha
         A term is significant here where its p, given what was found below, is at most this. It is not
         corrected.
@@ -62,8 +70,8 @@ def decorrelate(  # noqa: PLR0913 - the options of `gsea`, and those of its own
     Returns
     -------
     One row per tested concept and term, within a concept by ascending conditional p:
-    ``concept, collection, term, name, level, size, nes, p`` as `gsea` finds them (`level` counts steps from
-    the root, -1 outside the ontology), ``n_removed`` (with ``"weight"`` in parts of genes),
+    ``concept, collection, term, name, level, size``, ``nes, p`` with all genes (`level` counts steps from the
+    root, -1 outside the ontology), ``n_removed`` (with ``"weight"`` in parts of genes),
     ``nes_conditional, p_conditional``, NaN where fewer than `min_size` genes were left, and
     ``explained_by``, the terms whose genes these were. A conditional p depends on what was found below, so
     it is not to be corrected as if tests were independent.
@@ -71,28 +79,34 @@ def decorrelate(  # noqa: PLR0913 - the options of `gsea`, and those of its own
     Raises
     ------
     InputError
-        If an option is out of its range, `gsea` refuses the input, or the ontology knows none of the terms.
+        If an option is out of its range, `gsea` or `ora` refuse the input, or the ontology knows no term.
     """
     require_choice("method", method, get_args(Decorrelation))
+    require_choice("test", test, get_args(TestName))
     if not 0 < elim_alpha < 1:
         msg = f"elim_alpha is {elim_alpha}, expected a number between 0 and 1, such as 0.01."
         raise InputError(msg)
     options = Options(min_size, max_size, n_permutations, seed)
     collections = as_collections(gene_sets)
-    table = GeneScores.of(gene_scores(scores, rank_by), gene_names=gene_names)
+    table = _scored(scores, test, rank_by=rank_by, gene_names=gene_names)
     known = {sets.collection: _positions(sets, ontology) for sets in collections}
     way = Elim if method == "elim" else Weight
     frames: list[pd.DataFrame] = []
     for universe in table.universes():
         terms = Terms.of(collections, universe.symbols, min_size=min_size, max_size=max_size)
         if terms.genes:
+            tests, p, nes = (_ranked if test == "gsea" else _selected)(universe, terms, options)
             graph = _graph(terms, known, ontology)
-            frames.extend(_test_universe(universe, terms, graph, options, way=way, alpha=elim_alpha))
+            for row, concept in enumerate(tqdm(universe.concepts, desc="decorrelate", disable=None)):
+                walk = way(tests[row], terms.genes, graph, p[row].copy(), nes[row].copy())
+                climb_to_the_root(walk, elim_alpha)
+                frames.append(_frame(walk, terms, p[row], nes[row]).assign(concept=concept))
     if not frames:
         names = ", ".join(sets.collection for sets in collections)
         msg = f"No term of {names} has {min_size} to {max_size} scored genes; see gsea for what may be wrong."
         raise InputError(msg)
     found = pd.concat(frames, ignore_index=True)
+    found.insert(0, "concept", found.pop("concept"))
     return found.sort_values(["concept", "p_conditional", "p", "collection", "term"], ignore_index=True)
 
 
@@ -106,33 +120,56 @@ def _graph(terms: Terms, known: Mapping[str, Mapping[str, int]], ontology: Ontol
     return Graph.of(np.array([known[collection][term] for collection, term in labels]), ontology)
 
 
-def _test_universe(
-    universe: GeneScores,
-    terms: Terms,
-    graph: Graph,
-    options: Options,
+def _scored(
+    scores: Attributions | DifferentialExpression | pd.DataFrame,
+    test: TestName,
     *,
-    way: type[Elim | Weight],
-    alpha: float,
-) -> Iterator[pd.DataFrame]:
-    blocks = rank_blocks(universe.values)
-    plain = run_tests(blocks, terms.genes, n_permutations=options.n_permutations, seed=options.seed)
-    levels = np.unique(graph.level[graph.level >= 0])[::-1]
-    labels = terms.labels[["collection", "term", "name"]].assign(level=graph.level, size=terms.labels["size"])
+    rank_by: Ranking,
+    gene_names: PerGene | None,
+) -> GeneScores:
+    if test == "gsea":
+        return GeneScores.of(gene_scores(scores, rank_by), gene_names=gene_names)
+    if isinstance(scores, DifferentialExpression):
+        msg = "Differential expression names no drivers; give Attributions, or concepts x genes of 0 and 1."
+        raise InputError(msg)
+    return selection(scores, drivers="supporting", gene_names=gene_names)
+
+
+Plain: TypeAlias = tuple[
+    Sequence[ConditionalTest], Float[np.ndarray, "concepts terms"], Float[np.ndarray, "concepts terms"]
+]
+
+
+def _ranked(universe: GeneScores, terms: Terms, options: Options) -> Plain:
+    """Return each concept's test, and p and NES with all genes."""
+    n_permutations, seed = options.n_permutations, options.seed
+    plain = run_tests(rank_blocks(universe.values), terms.genes, n_permutations=n_permutations, seed=seed)
+    tests = [
+        PrerankedTest(rank_blocks(scores[None])[0], options.min_size, n_permutations, seed)
+        for scores in universe.values
+    ]
+    return tests, plain.p, plain.nes
+
+
+def _selected(universe: GeneScores, terms: Terms, options: Options) -> Plain:
+    """Return each concept's test, p with all genes, and NaN."""
+    tests = [OverRepresentationTest(selected, options.min_size) for selected in universe.values == 1]
+    p = np.stack([test.of_sets(terms.genes)[0] for test in tests])
+    return tests, p, np.full_like(p, np.nan)
+
+
+def _frame(
+    walk: Elim | Weight, terms: Terms, p: Float[np.ndarray, " terms"], nes: Float[np.ndarray, " terms"]
+) -> pd.DataFrame:
+    labels = terms.labels[["collection", "term", "name"]]
     names = labels["term"].to_numpy()
-    for row, concept in enumerate(tqdm(universe.concepts, desc="decorrelate", unit="concept", disable=None)):
-        ranking = rank_blocks(universe.values[[row]])[0]
-        test = ConceptTest(ranking, options.min_size, options.n_permutations, options.seed)
-        walk = way(test, terms.genes, graph, plain.p[row].copy(), plain.nes[row].copy())
-        for level in levels:
-            walk.climb(np.flatnonzero(graph.level == level), alpha)
-        found = labels.assign(
-            concept=concept,
-            nes=plain.nes[row],
-            p=plain.p[row],
-            n_removed=walk.n_removed,
-            nes_conditional=walk.nes,
-            p_conditional=walk.p,
-            explained_by=[";".join(names[walk.explained_by.get(term, [])]) for term in range(len(names))],
-        )
-        yield found[["concept", *found.columns.drop("concept")]]
+    return labels.assign(
+        level=walk.graph.level,
+        size=terms.labels["size"],
+        nes=nes,
+        p=p,
+        n_removed=walk.n_removed,
+        nes_conditional=walk.nes,
+        p_conditional=walk.p,
+        explained_by=[";".join(names[walk.explained_by.get(term, [])]) for term in range(len(names))],
+    )

@@ -53,13 +53,8 @@ def ora(
     InputError
         If genes or gene sets do not fit, or no term has an admissible size.
     """
-    require_choice("drivers", drivers, get_args(Drivers))
     collections = as_collections(gene_sets)
-    frame = _drivers(selected, drivers) if isinstance(selected, Attributions) else selected.astype(float)
-    table = GeneScores.of(frame, gene_names=gene_names)
-    if not np.isin(table.values[~np.isnan(table.values)], (0, 1)).all():
-        msg = "The selection holds other values than 0, 1 and NaN; expected 1 where a gene is selected."
-        raise InputError(msg)
+    table = selection(selected, drivers=drivers, gene_names=gene_names)
     frames, any_measured = [], False
     for universe in table.universes():
         any_measured = True
@@ -70,6 +65,30 @@ def ora(
     if any_measured and not frames:
         raise InputError(nothing_to_test(table, collections, min_size=min_size, max_size=max_size))
     return Enrichment(corrected(frames), getattr(selected, "dictionary_id", ""))
+
+
+def selection(
+    selected: Attributions | pd.DataFrame, *, drivers: Drivers, gene_names: PerGene | None
+) -> GeneScores:
+    """Say which genes are selected: 1, among those that were measured: 0, not NaN.
+
+    Parameters
+    ----------
+    selected, drivers, gene_names
+        As for `ora`.
+
+    Raises
+    ------
+    InputError
+        If a value is something else, or genes do not fit.
+    """
+    require_choice("drivers", drivers, get_args(Drivers))
+    frame = _drivers(selected, drivers) if isinstance(selected, Attributions) else selected.astype(float)
+    table = GeneScores.of(frame, gene_names=gene_names)
+    if not np.isin(table.values[~np.isnan(table.values)], (0, 1)).all():
+        msg = "The selection holds other values than 0, 1 and NaN; expected 1 where a gene is selected."
+        raise InputError(msg)
+    return table
 
 
 def _drivers(attributions: Attributions, which: Drivers) -> pd.DataFrame:
