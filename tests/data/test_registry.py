@@ -43,7 +43,8 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         named("scgpt-humans")
     assert str(caught.value) == (
         "There is no download 'scgpt-humans'. Did you mean 'scgpt-human'? There are scgpt-human, "
-        "geneformer-v1, geneformer-v2, scvi-census, hgnc."
+        "geneformer-v1, geneformer-v2, scvi-census, hgnc, hallmark, go-bp, go-mf, go-cc, reactome, "
+        "collectri, panglaodb."
     )
 
 
@@ -52,8 +53,13 @@ def test_addresses_are_https_and_fixed_to_a_revision(file):
     address = urlsplit(file.url)
     assert address.scheme == "https"
     assert not address.query
-    commit = r"/resolve/[0-9a-f]{40}/" if address.netloc == "huggingface.co" else r"20\d\d-\d\d-\d\d"
-    assert re.search(commit, address.path)
+    fixed = {
+        "huggingface.co": r"/resolve/[0-9a-f]{40}/",
+        "data.broadinstitute.org": r"/release/20\d\d\.\d\.Hs/",
+        "zenodo.org": r"/records/\d+/",
+        "panglaodb.se": r"_27_Mar_2020\.",
+    }
+    assert re.search(fixed.get(address.netloc, r"20\d\d-\d\d-\d\d"), address.path)
     assert address.path.endswith("/" + file.name)
 
 
@@ -116,3 +122,9 @@ def test_the_vocabulary_of_scgpt_has_three_more_tokens_than_that_of_its_code(sha
     published = gzip.decompress((shared / "data/vocab/scgpt_default_census_vocab.json.gz").read_bytes())
     more = sum(len(f'  "{token}": 60694,\n') for token in ("<pad>", "<cls>", "<eoc>"))
     assert len(published) + more == file_of(SCGPT_HUMAN, "vocab.json").size
+
+
+def test_the_copy_of_panglaodb_is_that_of_the_registry(shared):
+    file = named("panglaodb").files[0]
+    content = (shared / "data" / "genesets" / file.name).read_bytes()
+    assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from conceptome.core import InputError
-from conceptome.enrichment import gsea, load_gene_sets, read_gmt, read_gmx, read_msigdb_json
+from conceptome.enrichment import gsea, load_gene_sets, read_gmt, read_gmx, read_msigdb_json, read_panglaodb
 
 GMT = "GOBP_A\tGO:0000001\tCD3E\tCD3D\tCD3E\nGOBP_B\tGO:0000002\tCD79A\tMS4A1\t\n\n"
 GMX = "A\tGOBP_B\tC\nna\tGO:0000002\t\nCD3E\tCD79A\tLYZ\nCD3D\t\tCST3\n\tMS4A1\n"
@@ -157,3 +157,35 @@ def test_real_files_of_both_flavours(shared):
     assert all(term.startswith("GO:") for term in enrichr.terms)
     modules = read_gmt(folder / "blood_transcription_modules_BTM_2013.gmt")
     assert modules.terms[0] == "targets of FOSL1/2 (M0)"
+
+
+def test_fetched_collections_load_by_name(tmp_path, monkeypatch):
+    from conceptome.data.registry import named
+
+    monkeypatch.setenv("CONCEPTOME_CACHE", str(tmp_path))
+    with pytest.raises(InputError) as error:
+        load_gene_sets("hallmark")
+    file = tmp_path / "hallmark" / named("hallmark").files[0].name
+    assert str(error.value) == (
+        f"The collection hallmark is not at {file}. Run: conceptome data fetch hallmark (licence: CC BY 4.0)"
+    )
+    content = {
+        "hallmark": "HALLMARK_A\thttps://a\tTP53\n",
+        "collectri": "source,target,weight\nMYC,TERT,1\nMYC,CDKN1A,-1\n",
+        "panglaodb": "species\tofficial gene symbol\tcell type\tcanonical marker\nMm Hs\tCD3E\tT cells\t1\n",
+    }
+    for name, text in content.items():
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / named(name).files[0].name, text)
+        assert load_gene_sets(name).collection == name
+    assert load_gene_sets("collectri").weights == ((1.0, -1.0),)
+    assert load_gene_sets("panglaodb").members == (("CD3E",),)
+
+
+def test_markers_of_panglaodb(shared, tmp_path):
+    sets = read_panglaodb(shared / "data/genesets/PanglaoDB_markers_27_Mar_2020.tsv.gz")
+    derived = read_gmt(shared / "data/genesets/panglaodb_human_canonical_2020.gmt")
+    ours = dict(zip(sets.terms, map(set, sets.members), strict=True))
+    assert ours == dict(zip(derived.terms, map(set, derived.members), strict=True))
+    with pytest.raises(InputError, match="is no marker table of PanglaoDB; expected the columns species,"):
+        read_panglaodb(write(tmp_path / "x.tsv", "a\tb\n"))

@@ -82,8 +82,8 @@ def test_shipped_collections_load_by_name(tmp_path):
     with pytest.raises(InputError) as error:
         load_gene_sets("immune")
     assert str(error.value) == (
-        "'immune' is neither a shipped collection (immune-starter) nor an existing file. Give one of these "
-        "names or the path of a GMT file."
+        "'immune' is neither a shipped collection (immune-starter), nor one to fetch (hallmark, go-bp, "
+        "go-mf, go-cc, reactome, collectri, panglaodb), nor an existing file. Give one of these names or a path."
     )
 
 

@@ -91,7 +91,7 @@ def test_missing_genes_and_sizes(scores, network):
         ),
         (
             "source,target,weight\nA,x,1\nA,x,-1\n",
-            "holds 1 edges more than once (A to x). Keep one weight for each.",
+            "gives 1 edges two weights (A to x). Keep one for each.",
         ),
     ],
 )

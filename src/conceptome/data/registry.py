@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from conceptome.core import InputError
 from conceptome.data.download import Download, RemoteFile
+from conceptome.data.gene_set_registry import COLLECTIONS
 from conceptome.data.wording import did_you_mean
 
 # The authors' own release is a Google Drive folder (linked from https://github.com/bowang-lab/scGPT), which
@@ -191,7 +192,7 @@ HGNC = Download(
     reference="Seal et al. 2023, https://doi.org/10.1093/nar/gkac888",
 )
 
-_DOWNLOADS = (SCGPT_HUMAN, GENEFORMER_V1, GENEFORMER_V2, SCVI_CENSUS, HGNC)
+_DOWNLOADS = (SCGPT_HUMAN, GENEFORMER_V1, GENEFORMER_V2, SCVI_CENSUS, HGNC, *COLLECTIONS)
 
 
 def available() -> tuple[Download, ...]:

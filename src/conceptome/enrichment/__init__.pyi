@@ -8,6 +8,7 @@ from .gene_set_files import load_gene_sets as load_gene_sets
 from .gene_set_files import read_gmt as read_gmt
 from .gene_set_files import read_gmx as read_gmx
 from .gene_set_files import read_msigdb_json as read_msigdb_json
+from .gene_set_files import read_panglaodb as read_panglaodb
 from .gene_sets import GeneSets as GeneSets
 from .linear_model import ulm as ulm
 from .networks import read_network as read_network
@@ -50,6 +51,7 @@ __all__ = [
     "read_msigdb_json",
     "read_network",
     "read_obo",
+    "read_panglaodb",
     "roll_up",
     "running_sum",
     "semantic_similarity",

@@ -7,13 +7,18 @@ import json
 import re
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import resources
 from itertools import zip_longest
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from conceptome.core import InputError
+from conceptome.data.download import Download
+from conceptome.data.fetching import cache_folder
+from conceptome.data.gene_set_registry import COLLECTIONS, COLLECTRI, PANGLAODB
 from conceptome.enrichment.gene_sets import GeneSets
+from conceptome.enrichment.networks import read_network
 
 TermIds: TypeAlias = Literal["auto", "first"]
 
@@ -147,14 +152,50 @@ def read_msigdb_json(path: Path | str) -> GeneSets:
 READERS = {"gmt": read_gmt, "gmx": read_gmx, "json": read_msigdb_json}
 
 
+def read_panglaodb(path: Path | str, *, species: Literal["Hs", "Mm"] = "Hs") -> GeneSets:
+    """Read the marker table of PanglaoDB: cell types and the genes that mark them.
+
+    Parameters
+    ----------
+    path
+        The table, tab-separated, plain or gzip.
+    species
+        Human (``"Hs"``) or mouse genes.
+
+    Returns
+    -------
+    The canonical markers of each cell type, in the table's order.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is no such table.
+    """
+    path = Path(path)
+    text = _text(path, "PanglaoDB")
+    wanted = ("species", "official gene symbol", "cell type", "canonical marker")
+    rows = [line.split("\t") for line in text.splitlines()]
+    if not rows or not set(wanted) <= set(rows[0]):
+        msg = f"{path} is no marker table of PanglaoDB; expected the columns {', '.join(wanted)}."
+        raise InputError(msg)
+    at = [rows[0].index(column) for column in wanted]
+    markers: dict[str, list[str]] = {}
+    for row in rows[1:]:
+        of, gene, cell_type, canonical = (row[column].strip() for column in at)
+        if species in of.split() and canonical == "1":
+            markers.setdefault(cell_type, []).append(gene)
+    return GeneSets.from_mapping(markers, collection="panglaodb")
+
+
 def load_gene_sets(name_or_path: Path | str) -> GeneSets:
-    """Load a collection that comes with Conceptome, or a file.
+    """Load a collection that comes with Conceptome or was fetched, or a file.
 
     Parameters
     ----------
     name_or_path
-        Name of a shipped collection, such as ``"immune-starter"``, or the path of a file: ``.gmx``, MSigDB's
-        ``.json``, anything else is read as GMT; each may be gzipped.
+        Name of a shipped collection, such as ``"immune-starter"``, or of one that ``conceptome data fetch``
+        brought, such as ``"hallmark"``; or the path of a file: ``.gmx``, MSigDB's ``.json``, anything else is
+        read as GMT; each may be gzipped.
 
     Returns
     -------
@@ -163,7 +204,7 @@ def load_gene_sets(name_or_path: Path | str) -> GeneSets:
     Raises
     ------
     InputError
-        If it is neither a shipped collection nor an existing file of gene sets.
+        If it is neither of these, or was not fetched yet.
     """
     folder = resources.files("conceptome.enrichment") / "collections"
     shipped = {
@@ -172,14 +213,32 @@ def load_gene_sets(name_or_path: Path | str) -> GeneSets:
     if str(name_or_path) in shipped:
         with resources.as_file(shipped[str(name_or_path)]) as path:
             return read_gmt(path, ids="first")
+    known = {download.name: download for download in COLLECTIONS}
+    if str(name_or_path) in known:
+        return _fetched(known[str(name_or_path)])
     if not Path(name_or_path).exists():
         msg = (
-            f"{str(name_or_path)!r} is neither a shipped collection ({', '.join(sorted(shipped))}) nor an "
-            "existing file. Give one of these names or the path of a GMT file."
+            f"{str(name_or_path)!r} is neither a shipped collection ({', '.join(sorted(shipped))}), nor one "
+            f"to fetch ({', '.join(known)}), nor an existing file. Give one of these names or a path."
         )
         raise InputError(msg)
     kind = SUFFIX.search(Path(name_or_path).name)
     return READERS[kind[1].lower() if kind else "gmt"](name_or_path)
+
+
+def _fetched(download: Download) -> GeneSets:
+    """Read a collection from the cache, under the name of the download."""
+    path = cache_folder() / download.name / download.files[0].name
+    if not path.is_file():
+        msg = (
+            f"The collection {download.name} is not at {path}. Run: conceptome data fetch {download.name} "
+            f"(licence: {download.licence})"
+        )
+        raise InputError(msg)
+    if download is PANGLAODB:
+        return read_panglaodb(path)
+    sets = read_network(path) if download is COLLECTRI else read_gmt(path)
+    return replace(sets, collection=download.name)
 
 
 def _collection(path: Path, rows: Iterable[Row], ids: TermIds) -> GeneSets:

@@ -35,8 +35,8 @@ def read_network(path: Path | str, *, levels: str | None = None) -> GeneSets:
     Raises
     ------
     InputError
-        If the file is missing or no such table, holds an edge twice or a weight that is no number, or has no
-        level of confidence that was asked for.
+        If the file is missing or no such table, gives an edge two weights or a weight that is no number, or
+        has no level of confidence that was asked for.
     """
     path = Path(path)
     if not path.is_file():
@@ -53,6 +53,7 @@ def read_network(path: Path | str, *, levels: str | None = None) -> GeneSets:
     named = [name for name in WEIGHTS if name in frame]
     edges = pd.DataFrame({"source": frame[source].astype(str), "target": frame[target].astype(str)})
     edges["weight"] = pd.to_numeric(frame[named[0]], errors="coerce") if named else 1.0
+    edges = edges.drop_duplicates()
     _check(edges, path)
     by_source = edges.groupby("source", sort=False)
     terms = tuple(str(name) for name in by_source.groups)
@@ -90,5 +91,5 @@ def _check(edges: pd.DataFrame, path: Path) -> None:
     twice = edges[edges.duplicated(["source", "target"])]
     if len(twice):
         found = some(f"{edge.source} to {edge.target}" for edge in twice.itertuples())
-        msg = f"{path} holds {len(twice)} edges more than once ({found}). Keep one weight for each."
+        msg = f"{path} gives {len(twice)} edges two weights ({found}). Keep one for each."
         raise InputError(msg)
