@@ -93,8 +93,10 @@ class OverRepresentationTest:
         self, sets: Sequence[Int[np.ndarray, " _hits"]]
     ) -> tuple[Float[np.ndarray, " sets"], Float[np.ndarray, " sets"]]:
         """Return p and NaN of sets; p is NaN where one has fewer than `min_size` genes."""
-        found = [self.of_shares(genes, np.ones(len(genes))) for genes in sets]
-        return np.array([p for p, _ in found]), np.full(len(sets), np.nan)
+        size = np.array([len(genes) for genes in sets], dtype=np.int64)
+        hits = np.array([self.selected[genes].sum() for genes in sets], dtype=np.int64)
+        p = hypergeom.sf(hits - 1, len(self.selected), self.selected.sum(), size)
+        return np.where(size >= self.min_size, p, np.nan), np.full(len(sets), np.nan)
 
     def of_shares(
         self, genes: Int[np.ndarray, " hits"], shares: Float[np.ndarray, " hits"]
