@@ -83,7 +83,8 @@ def test_shipped_collections_load_by_name(tmp_path):
         load_gene_sets("immune")
     assert str(error.value) == (
         "'immune' is neither a shipped collection (immune-starter), nor one to fetch (hallmark, go-bp, "
-        "go-mf, go-cc, reactome, collectri, panglaodb), nor an existing file. Give one of these names or a path."
+        "go-mf, go-cc, reactome, collectri, panglaodb), nor an existing file. Give one of these names or a "
+        "path."
     )
 
 
