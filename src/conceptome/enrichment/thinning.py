@@ -138,7 +138,7 @@ def _kept(gene_sets: GeneSets, draws: Sequence[np.ndarray], share: float) -> Gen
 def _compare(whole: pd.DataFrame, thinned: pd.DataFrame) -> pd.DataFrame:
     """Count by concept what became of the findings."""
     both = whole.join(thinned, how="outer", rsuffix="_now")
-    before, now = (both[name].fillna(value=False).astype(bool) for name in ("found", "found_now"))
+    before, now = (both[name] == 1 for name in ("found", "found_now"))  # not tested: NaN, which is not found
     counts = pd.DataFrame(
         {
             "n_findings": before,
