@@ -25,10 +25,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "benchmarks" / "results.json"
 def calibrate(path: str, folder: str, *, n_concepts: int, k: int, n_workers: int) -> dict[str, Any]:
     """Attribute every concept of one data set, and count drivers in real and in null pairs."""
     adata = cm.data.read(path)
-    if folder:
-        encoder = cm.encoders.load("scvi", folder)
-    else:
-        encoder = cm.encoders.fit("scvi", adata, seed=0)
+    encoder = cm.encoders.load("scvi", folder) if folder else cm.encoders.fit("scvi", adata, seed=0)
     embeddings = encoder.embed(adata)
     options = cm.dictionaries.TopK(n_concepts=n_concepts, k=k)
     dictionary = cm.dictionaries.train(embeddings, options, seed=0)
