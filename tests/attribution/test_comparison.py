@@ -80,3 +80,12 @@ def test_dictionaries_stand_beside_each_other(world):
     assert table["with_drivers"].between(0, 1).all()
     assert (table["gap"] > 0).all(), "substitution must beat random orders on every dictionary"
     assert (table["deletion"] < table["insertion"]).all()
+
+
+def test_a_dictionary_with_too_few_pairs_has_no_areas(world):
+    embeddings = world.encoder.embed(world.adata)
+    arguments = (world.adata, world.encoder, {"concepts": world.dictionary}, embeddings)
+    table = compare_dictionaries(*arguments, n_pairs=10)
+    assert table["n_units"].tolist() == [world.dictionary.n_concepts]
+    assert table["n_attributable"].tolist() == [0]
+    assert "deletion" not in table or table["deletion"].isna().all()

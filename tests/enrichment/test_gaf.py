@@ -81,7 +81,7 @@ def test_says_what_was_not_understood(gaf, tmp_path):
     [
         ("!gaf-version: 2.2\n", "holds no annotation (0 with NOT); expected a GAF file."),
         ("CD3E\tGO:0000001\n", "line 1: found 2 tab-separated fields, expected 15 to 17"),
-        (line("CD3E", "GO:0000001", "XXX"), "line 1: the evidence 'XXX' is unknown; expected EXP"),
+        (line("CD3E", "GO:0000001", "QQQ"), "line 1: the evidence 'QQQ' is unknown; expected EXP"),
     ],
 )
 def test_refuses_what_is_no_gaf_file(tmp_path, text, message):

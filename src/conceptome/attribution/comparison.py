@@ -222,7 +222,8 @@ def compare_dictionaries(  # noqa: PLR0913
         kept, held_out = hold_out(pairs, seed=seed)
         found = attribute(adata, encoder, dictionary, kept, batch_size=batch_size, device=device, seed=seed)
         row = {"dictionary": name, "n_units": len(chosen), **_drivers(found)}
-        if len(kept):
+        both = np.intersect1d(kept.concept, held_out.concept).tolist()
+        if both:
             measured = faithfulness(
                 adata,
                 encoder,
@@ -230,6 +231,7 @@ def compare_dictionaries(  # noqa: PLR0913
                 held_out,
                 {OURS: found.scores("attribution")},
                 n_genes=n_genes,
+                concepts=both,
                 every=every,
                 seed=seed,
                 batch_size=batch_size,

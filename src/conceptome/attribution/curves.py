@@ -139,7 +139,7 @@ def faithfulness(  # noqa: PLR0913
     measured = {}
     for concept in tqdm(chosen, desc="faithfulness", unit="concept", disable=None):
         values = np.stack([np.nan_to_num(frame.loc[concept].to_numpy(float)) for frame in scores.values()])
-        measured[concept] = _of_concept(plan, pairs.take(pairs.concept == concept), values)
+        measured[concept] = _of_concept(plan, pairs.of(concept), values)
     curves = np.stack([np.mean([f.curves for f in found], axis=0) for found in measured.values()], axis=2)
     return Faithfulness(
         factuals=_table(measured, methods),
@@ -185,10 +185,7 @@ def _chosen(scores: Mapping[str, pd.DataFrame], pairs: Pairs, concepts: Sequence
             raise InputError(msg)
         return chosen
     for concept in concepts:
-        if concept not in paired:
-            reason = pairs.not_attributable.get(concept, "it was not paired")
-            msg = f"Concept {concept} has no pairs: {reason}. Ask for one of those in pairs.concept."
-            raise InputError(msg)
+        pairs.of(concept)  # says why, if it has none
         for method, known in scored.items():
             if concept not in known:
                 msg = f"scores[{method!r}] has no scores for concept {concept}. Leave the concept out."

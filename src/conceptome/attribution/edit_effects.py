@@ -216,11 +216,7 @@ def effects(  # noqa: PLR0913
         batch_size=batch_size,
         device=device,
     )
-    if concept not in pairs.concept:
-        reason = pairs.not_attributable.get(concept, "it was not paired")
-        msg = f"Concept {concept} has no pairs: {reason}. Ask for one of those in pairs.concept."
-        raise InputError(msg)
-    return probe.effects([pairs.take(pairs.concept == concept)], concept)[0]
+    return probe.effects([pairs.of(concept)], concept)[0]
 
 
 def open_probe(  # noqa: PLR0913

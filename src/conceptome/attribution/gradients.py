@@ -220,11 +220,7 @@ def gradient_effects(  # noqa: PLR0913 (the face of `effects`)
         batch_size=batch_size,
         device=device,
     )
-    if concept not in pairs.concept:
-        reason = pairs.not_attributable.get(concept, "it was not paired")
-        msg = f"Concept {concept} has no pairs: {reason}. Ask for one of those in pairs.concept."
-        raise InputError(msg)
-    return probe.effects([pairs.take(pairs.concept == concept)], concept)[0]
+    return probe.effects([pairs.of(concept)], concept)[0]
 
 
 def open_gradients(  # noqa: PLR0913

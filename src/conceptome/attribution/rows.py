@@ -96,7 +96,7 @@ class RowMaker:
     def __call__(self, concept: int) -> Row:
         """Make the row of a concept."""
         with threadpool_limits(1, user_api="blas"):  # the same sums whatever the number of threads
-            pairs = self.pairs.take(self.pairs.concept == concept)
+            pairs = self.pairs.of(concept)
             return self._row(concept, [pairs, *self._null_halves(concept)])
 
     def _null_halves(self, concept: int) -> list[Pairs]:
@@ -155,7 +155,7 @@ def _null_control(
     test = sign_test(null[1], n_flips=settings.n_flips, alpha=settings.alpha, rng=rng)
     called = (test.q <= settings.alpha) & (np.abs(second) > floor) & (_share_exact(null[1]) == 1)
     n_tested = int((~np.isnan(test.q)).sum())
-    rate = float(called.sum() / n_tested) if n_tested else np.nan
+    rate = float(called.sum() / n_tested) if n_tested and np.isfinite(floor) else np.nan
     error = standard_error(null[1], settings.aggregate, n_bootstrap=settings.n_bootstrap, rng=rng)
     return floor, second, error, rate
 

@@ -93,7 +93,7 @@ def sanity_check(  # noqa: PLR0913
         attributed(pairs, attributions, concepts), desc="sanity check", unit="concept", disable=None
     ):
         before = attributions.effect_pre[attributions.concepts == concept][0]
-        after, differs = _mean_effect(adata, responder, pairs.take(pairs.concept == concept))
+        after, differs = _mean_effect(adata, responder, pairs.of(concept))
         compared = differs & np.isfinite(before)
         rows.append((concept, _correlation(before[compared], after[compared]), int(compared.sum())))
     return pd.DataFrame(rows, columns=["concept", "spearman", "n_genes"])

@@ -115,7 +115,7 @@ def redundancy(  # noqa: PLR0913
     ):
         scores = attributions.attribution[attributions.concepts == concept][0]
         sets = ({TOP: _supporters(scores, n_genes)} if n_genes else {}) | named
-        own = pairs.take(pairs.concept == concept)
+        own = pairs.of(concept)
         parts = list(_effects(adata, responder, own, sets))
         merged = {
             name: np.concatenate([getattr(part, name) for part in parts])

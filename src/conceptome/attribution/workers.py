@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -90,7 +91,9 @@ class DaskWorkers:
         """
         distributed = require_extra("distributed", "dask")
         with self._client(distributed) as client:
-            shared = client.scatter(function, broadcast=True, hash=False)
+            with warnings.catch_warnings():  # of its size: cells and model are large, and sent once
+                warnings.filterwarnings("ignore", message="Sending large graph")
+                shared = client.submit(_itself, function, pure=False)
             futures = [client.submit(_with_item, shared, item, pure=False, retries=RETRIES) for item in items]
             try:
                 for future in distributed.as_completed(futures):
@@ -123,6 +126,11 @@ class DaskWorkers:
             msg = f"The Dask cluster at {self.address} has no worker. Start some: dask worker {self.address}."
             raise InputError(msg) from None
         return client
+
+
+def _itself(function: Callable[[int], T]) -> Callable[[int], T]:
+    """Return what it is given: as the result of a task it is made again where its holder is lost."""
+    return function
 
 
 def _with_item(function: Callable[[int], T], item: int) -> tuple[int, T]:

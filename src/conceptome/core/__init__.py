@@ -1,5 +1,6 @@
 """Records, protocols, errors and AnnData keys: what every other package stands on."""
 
+from conceptome.core.attributions import Attributions, PairEffects, Ranking, signal_to_noise
 from conceptome.core.blocks import BLOCK_ROWS, map_blocks, row_batches
 from conceptome.core.errors import (
     BundleError,
@@ -37,14 +38,10 @@ from conceptome.core.records import (
 )
 from conceptome.core.results import (
     ENRICHMENT_COLUMNS,
-    Attributions,
     DifferentialExpression,
     DifferentialMeasure,
     Enrichment,
     Evaluation,
-    PairEffects,
-    Ranking,
-    signal_to_noise,
 )
 from conceptome.core.types import Csr, Names
 

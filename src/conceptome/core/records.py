@@ -218,6 +218,25 @@ class Pairs:
         taken = {name: getattr(self, name)[rows] for name in (*columns, *others)}
         return Pairs(**taken, cell_ids=self.cell_ids, dictionary_id=self.dictionary_id)
 
+    def of(self, concept: int) -> Pairs:
+        """Take the pairs of one concept, without null pairs.
+
+        Parameters
+        ----------
+        concept
+            The concept.
+
+        Raises
+        ------
+        InputError
+            If it has none; the message says why.
+        """
+        if concept not in self.concept:
+            reason = self.not_attributable.get(concept, "it was not paired")
+            msg = f"Concept {concept} has no pairs: {reason}. Ask for one of those in pairs.concept."
+            raise InputError(msg)
+        return self.take(self.concept == concept)
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per pair, with cell ids in place of positions."""
         return pd.DataFrame(

@@ -264,6 +264,22 @@ class ScgptEncoder:
 
         Changes of other genes' bins, which an edit may bring about, count to first order.
 
+        Parameters
+        ----------
+        cells
+            Cells.
+        edits
+            New values of one gene each, in the units of `expression`.
+        cotangent
+            Direction of the embedding that matters, such as the weights of a concept; what estimates leave out
+            is least along it.
+        device
+            ``"cpu"`` or ``"cuda"``.
+
+        Returns
+        -------
+        ``(n_edits, d_embed)``, float64.
+
         Raises
         ------
         InputError
