@@ -271,8 +271,8 @@ class ScgptEncoder:
         edits
             New values of one gene each, in the units of `expression`.
         cotangent
-            Direction of the embedding that matters, such as the weights of a concept; what estimates leave out
-            is least along it.
+            Direction of the embedding that matters, such as the weights of a concept; what estimates
+            leave out is least along it.
         device
             ``"cpu"`` or ``"cuda"``.
 
