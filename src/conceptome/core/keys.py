@@ -7,6 +7,7 @@ CONCEPTS = "concepts"  # obsm, CSR (n_cells, n_concepts)
 DICTIONARY = "concept_dictionary"  # obs, categorical: dictionary_id of each cell
 ATTRIBUTION = "concept_attribution"  # varm, ndarray (n_genes, n_concepts)
 ATTRIBUTION_SE = "concept_attribution_se"  # varm, standard error of the same
+PROGRAMMES = "programmes"  # obsm (n_cells, n_programmes) and varm (n_genes, n_programmes): known truth
 UNS = "conceptome"  # uns, plain dict: encoder_id, dictionary_id, names, tables
 
 

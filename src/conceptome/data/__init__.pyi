@@ -8,6 +8,8 @@ from .gene_table import translate_genes
 from .genes import ensembl_ids, gene_column, gene_naming, strip_version, symbols, symbols_or_names
 from .reading import read
 from .registry import available
+from .simulation import simulate
+from .simulation_options import SimulationOptions
 from .transfer import Patience
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "Download",
     "Patience",
     "RemoteFile",
+    "SimulationOptions",
     "align",
     "available",
     "cache_folder",
@@ -34,6 +37,7 @@ __all__ = [
     "look_up",
     "raw_counts",
     "read",
+    "simulate",
     "strip_version",
     "symbols",
     "symbols_or_names",
