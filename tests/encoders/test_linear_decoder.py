@@ -3,7 +3,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from conceptome import encoders
-from conceptome.core import CheckpointError, Decoder, InputError
+from conceptome.core import CheckpointError, Decoder, InputError, ScoredDecoder
 from conceptome.encoders import LinearEncoder, LinearOptions
 
 
@@ -65,3 +65,11 @@ def test_refuses_a_centre_of_another_length(fitted, folder_of):
     save_file({**arrays, "centre": arrays["centre"][:-1]}, folder / "weights.safetensors")
     with pytest.raises(CheckpointError, match=r"the array 'centre' has shape \(39,\), the settings ask for"):
         LinearEncoder.load(folder)
+
+
+def test_the_loss_is_the_mean_squared_error_of_each_cell(fitted, cells):
+    z = fitted.embed(cells).values
+    expected = ((fitted.decoder.expression(z, cells) - log_normalised(cells)) ** 2).mean(axis=1)
+    assert isinstance(fitted.decoder, ScoredDecoder)
+    np.testing.assert_allclose(fitted.decoder.loss(z, cells), expected)
+    assert fitted.decoder.loss(np.zeros_like(z), cells).mean() > expected.mean()

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
-from conceptome.core import CheckpointError, Edits, InputError
+from conceptome.core import CheckpointError, Edits, InputError, ScoredDecoder
 from conceptome.encoders import ScgptEncoder, ScgptOptions, load, reencode_edits
 from conceptome.testing import ContractError, check_encoder
 
@@ -422,6 +422,16 @@ def test_decoder_restores_the_length(encoder_of_x, distinct, expected):
         np.testing.assert_allclose(ours, expected["mvc_output"][row][gene], atol=5e-5)
     assert with_options(encoder_of_x, pooling="average").decoder is None
     assert with_options(encoder_of_x, layer=1).decoder is None
+
+
+def test_the_loss_compares_the_head_of_the_original_with_its_input(encoder_of_x, distinct, expected):
+    decoder = encoder_of_x.decoder
+    assert isinstance(decoder, ScoredDecoder)
+    loss = decoder.loss(expected["X_scGPT"], distinct)
+    for row in range(48):
+        gene = np.isin(expected["src"][row], encoder_of_x._tokens) & (expected["values"][row] > 0)
+        errors = expected["mvc_output"][row][gene] - expected["values"][row][gene]
+        assert loss[row] == pytest.approx((errors**2).mean(), rel=1e-4)
 
 
 def test_bfloat16_is_near(encoder, counts):

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from conceptome import encoders
-from conceptome.core import CheckpointError, Decoder, InputError
+from conceptome.core import CheckpointError, Decoder, InputError, ScoredDecoder
 from conceptome.encoders import ScviEncoder
+from conceptome.encoders.scvi_likelihood import CountDistribution
 
 MODELS = ["A", "B", "C"]
 
@@ -235,3 +236,41 @@ def test_a_decoder_that_cannot_be_rebuilt_is_left_out(shared, tmp_path, caplog):
     assert caplog.messages == [
         f"{tmp_path / 'model.pt'} was made with extra_decoder_kwargs: its decoder is left out."
     ]
+
+
+@pytest.mark.parametrize("likelihood", ["nb", "zinb", "poisson"])
+def test_likelihood_is_that_of_scvi_tools(likelihood):
+    from scvi import distributions
+
+    rng = np.random.default_rng(0)
+    rate, theta = rng.gamma(2, 1, (6, 9)), rng.gamma(3, 1, (6, 9))
+    logits, counts = rng.normal(size=(6, 9)), rng.poisson(2, (6, 9)).astype(float)
+    found = CountDistribution(likelihood, rate / 10, rate, theta, logits if likelihood == "zinb" else None)
+    tensors = {"mu": torch.from_numpy(rate), "theta": torch.from_numpy(theta)}
+    theirs = {
+        "nb": lambda: distributions.NegativeBinomial(**tensors),
+        "zinb": lambda: distributions.ZeroInflatedNegativeBinomial(
+            **tensors, zi_logits=torch.from_numpy(logits)
+        ),
+        "poisson": lambda: torch.distributions.Poisson(torch.from_numpy(rate)),
+    }[likelihood]()
+    expected = -theirs.log_prob(torch.from_numpy(counts)).sum(dim=1).numpy()
+    np.testing.assert_allclose(found.negative_log_likelihood(counts), expected, rtol=1e-6)
+
+
+def test_no_likelihood_of_counts():
+    ones = np.ones((2, 3))
+    with pytest.raises(InputError) as caught:
+        CountDistribution("normal", ones, ones, ones, None).negative_log_likelihood(ones)
+    assert str(caught.value) == ("The likelihood is 'normal', expected nb, zinb or poisson: those of counts.")
+
+
+def test_the_loss_is_that_of_each_cell_and_grows_away_from_its_embedding(decoded):
+    encoder, cells, latent, _ = decoded
+    decoder = encoder.decoder
+    assert isinstance(decoder, ScoredDecoder)
+    loss = decoder.loss(latent, cells)
+    assert loss.shape == (cells.n_obs,)
+    one = decoder.loss(latent[3:4], cells[3])
+    np.testing.assert_allclose(one, loss[3:4])
+    assert decoder.loss(latent + 3, cells).mean() > loss.mean()

@@ -25,6 +25,7 @@ from conceptome.core.protocols import (
     Encoder,
     OneHiddenLayer,
     Reinitialisable,
+    ScoredDecoder,
     ThresholdedConcepts,
 )
 from conceptome.core.records import (
@@ -86,6 +87,7 @@ __all__ = [
     "Reinitialisable",
     "ThresholdedConcepts",
     "content_id",
+    "ScoredDecoder",
     "log_once",
     "map_blocks",
     "require_at_least",

@@ -34,6 +34,20 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
+class ScoredDecoder(Protocol):
+    """A decoder that can say how badly what it makes of an embedding fits the cell."""
+
+    loss_name: str
+    """What the loss is, such as ``"negative log-likelihood of the counts"``."""
+
+    def loss(
+        self, embedding: Float[np.ndarray, "cells d_embed"], cells: AnnData
+    ) -> Float[np.ndarray, " cells"]:
+        """Compute the loss of each cell; lower is better."""
+        ...
+
+
+@runtime_checkable
 class Encoder(Protocol):
     """A frozen model that maps a cell's expression to its embedding."""
 

@@ -77,7 +77,8 @@ class LinearEncoder:
         self._by_gene = np.ascontiguousarray(weights.T, dtype=np.float64)
         self.decoder: LinearDecoder | None = None
         if centre is not None:
-            self.decoder = LinearDecoder(self._by_gene, centre.astype(np.float64), genes=self.genes)
+            middle = centre.astype(np.float64)
+            self.decoder = LinearDecoder(self._by_gene, middle, genes=self.genes, options=self.options)
         settings = {"encoder": self.name, "target_sum": options.target_sum, "log1p": options.log1p}
         self.encoder_id = content_id({**settings, "genes": list(self.genes)}, self._arrays())
 

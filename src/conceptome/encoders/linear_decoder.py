@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from conceptome.core import Names, map_blocks
-from conceptome.encoders.cells import require_rows
+from conceptome.core import BLOCK_ROWS, Names, map_blocks
+from conceptome.data import align
+from conceptome.encoders.cells import require_rows, to_model_genes
+from conceptome.encoders.linear_fit import LinearOptions
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,7 +28,11 @@ class LinearDecoder:
         Mean normalised expression of the cells that were fitted.
     genes
         Gene of each row.
+    options
+        How the encoder reads cells.
     """
+
+    loss_name = "mean squared error of normalised expression"
 
     def __init__(
         self,
@@ -34,7 +40,9 @@ class LinearDecoder:
         centre: Float[np.ndarray, " genes"],
         *,
         genes: Names,
+        options: LinearOptions,
     ) -> None:
+        self._options = options
         self.genes = pd.Index(genes, dtype=object)
         self.centre = centre
         self._by_coordinate = by_gene.T
@@ -64,3 +72,33 @@ class LinearDecoder:
         require_rows(embedding, cells, d_embed=len(self._by_coordinate))
         rows = embedding.astype(np.float64)
         return np.asarray(map_blocks(lambda block: block @ self._by_coordinate, rows) + self.centre)
+
+    def loss(
+        self, embedding: Float[np.ndarray, "cells d_embed"], cells: AnnData
+    ) -> Float[np.ndarray, " cells"]:
+        """Compute how far decoded expression is from that of the cells, block by block.
+
+        Parameters
+        ----------
+        embedding
+            One row per cell.
+        cells
+            Cells with raw counts, which are normalised as the encoder does.
+
+        Returns
+        -------
+        Mean over genes of the squared difference, per cell.
+
+        Raises
+        ------
+        InputError
+            If rows and cells differ in number, or a cell has no counts.
+        """
+        values = to_model_genes(self._options.read(cells), align(self.genes, cells).columns)
+        true = self._options.normalise(values, cells.obs_names)
+        losses = np.empty(cells.n_obs)
+        for start in range(0, cells.n_obs, BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            errors = self.expression(embedding[rows], cells[rows]) - true[rows].toarray()
+            losses[rows] = (errors**2).mean(axis=1)
+        return losses

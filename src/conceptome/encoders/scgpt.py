@@ -104,7 +104,9 @@ class ScgptEncoder:
         """Predicts the bins of all genes; None for other embeddings than the published one."""
         published = self.options.pooling == "cls" and self._layer == self.model.sizes.n_layers
         has_head = any(name.startswith("mvc_decoder.") for name in self.model.weights)
-        return ScgptDecoder(self._network, self.genes, self._tokens) if published and has_head else None
+        if not (published and has_head):
+            return None
+        return ScgptDecoder(self._network, self.genes, self._tokens, read=self._bins)
 
     @classmethod
     def load(cls, path: Path | str, *, options: ScgptOptions | None = None) -> ScgptEncoder:
@@ -367,6 +369,12 @@ class ScgptEncoder:
             pad_value=self.model.pad_value,
             device=device,
         )
+
+    def _bins(self, adata: AnnData) -> tuple[Csr, Int[np.ndarray, " known"]]:
+        """Return the bins of cells, nothing where a gene is no token, and the gene of each column."""
+        columns, tokens = self._columns(adata)
+        binned = self._tokeniser.binned(self.expression(adata)[:, columns], tokens, adata.obs_names)
+        return binned, self._position(adata)[columns]
 
     def _columns(self, adata: AnnData) -> tuple[Int[np.ndarray, " known"], Int[np.ndarray, " known"]]:
         """Return the columns that are read, and the token of each."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from conceptome.core import Names
+from conceptome.core import Csr, Names
 from conceptome.encoders.cells import require_rows
 from conceptome.encoders.scgpt_network import ScgptNetwork
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+CELLS_PER_BLOCK = 64  # each with as many predictions as the vocabulary has genes
 
 
 class ScgptDecoder:
@@ -29,9 +32,21 @@ class ScgptDecoder:
         Names of the genes.
     tokens
         Their tokens.
+    read
+        Gives the bins of cells, nothing where a gene is no token, and the gene of each column.
     """
 
-    def __init__(self, network: ScgptNetwork, genes: Names, tokens: Int[np.ndarray, " genes"]) -> None:
+    loss_name = "mean squared error of the bins of expressed genes"
+
+    def __init__(
+        self,
+        network: ScgptNetwork,
+        genes: Names,
+        tokens: Int[np.ndarray, " genes"],
+        *,
+        read: Callable[[AnnData], tuple[Csr, Int[np.ndarray, " columns"]]],
+    ) -> None:
+        self._read = read
         self.genes = genes
         self._network = network
         self._tokens = torch.from_numpy(tokens)
@@ -65,6 +80,36 @@ class ScgptDecoder:
             whole = torch.from_numpy(self._undivided(embedding)).to(tokens.device)
             predicted = self._network.mvc_decoder(self._network.encoder(tokens), whole)
         return np.asarray(predicted.T.cpu().numpy())
+
+    def loss(
+        self, embedding: Float[np.ndarray, "cells d_embed"], cells: AnnData
+    ) -> Float[np.ndarray, " cells"]:
+        """Compute how well the genes that are tokens of a cell are predicted: the GEPC loss, unmasked.
+
+        Parameters
+        ----------
+        embedding
+            Embeddings.
+        cells
+            As many cells, with what the encoder reads.
+
+        Returns
+        -------
+        Mean over the cell's tokens of the squared difference in bins.
+
+        Raises
+        ------
+        InputError
+            If rows and cells differ in number, or a cell expresses no known gene.
+        """
+        bins, genes = self._read(cells)
+        losses = np.empty(cells.n_obs)
+        for start in range(0, cells.n_obs, CELLS_PER_BLOCK):
+            rows = slice(start, start + CELLS_PER_BLOCK)
+            own = bins[rows].tocoo()
+            errors = self.expression(embedding[rows], cells[rows])[own.row, genes[own.col]] - own.data
+            losses[rows] = np.bincount(own.row, errors**2) / np.bincount(own.row)
+        return losses
 
     def _undivided(self, embedding: Float[np.ndarray, "cells d_embed"]) -> Float[np.ndarray, "cells d_embed"]:
         """Restore the length that the published embedding has lost.

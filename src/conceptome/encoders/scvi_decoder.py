@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from conceptome.core import InputError
+from conceptome.core import BLOCK_ROWS, Csr, InputError
 from conceptome.data import align, raw_counts
 from conceptome.encoders.cells import require_rows, to_model_genes
 from conceptome.encoders.scvi_architecture import ScviArchitecture
 from conceptome.encoders.scvi_covariates import numbers
+from conceptome.encoders.scvi_likelihood import CountDistribution
 from conceptome.encoders.scvi_network import (
     Head,
     Posterior,
@@ -36,22 +36,6 @@ SCALE, DROPOUT, DISPERSION = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class CountDistribution:
-    """What scVI says of the counts of each cell, in the words of scvi-tools."""
-
-    likelihood: str
-    """``"nb"``, ``"zinb"``, ``"poisson"`` or ``"normal"``."""
-    scale: Float[np.ndarray, "cells model_genes"]
-    """``px_scale``: share of each gene in the cell's expression; sums to 1, but not with a size factor."""
-    rate: Float[np.ndarray, "cells model_genes"]
-    """``px_rate``: `scale` times library size, the expected count before zero inflation."""
-    theta: Float[np.ndarray, "cells model_genes"]
-    """``px_r``: inverse dispersion, variance = rate + rate**2 / theta for ``"nb"``; unused by Poisson."""
-    zi_logits: Float[np.ndarray, "cells model_genes"] | None
-    """``px_dropout``: log odds of an extra zero; None without zero inflation."""
-
-
 class ScviDecoder:
     """Expected expression from an embedding, with the batch, covariates and library size of given cells.
 
@@ -70,6 +54,8 @@ class ScviDecoder:
     CheckpointError
         If a weight is missing or does not fit the architecture.
     """
+
+    loss_name = "negative log-likelihood of the counts (nats per cell)"
 
     def __init__(self, architecture: ScviArchitecture, state: Mapping[str, np.ndarray]) -> None:
         require_shapes("The decoder of scVI", state, decoder_shapes(architecture))
@@ -157,6 +143,34 @@ class ScviDecoder:
             zi_logits=self._decode(embedding, cells, Head.of(self._state, DROPOUT)) if inflated else None,
         )
 
+    def loss(
+        self, embedding: Float[np.ndarray, "cells d_embed"], cells: AnnData
+    ) -> Float[np.ndarray, " cells"]:
+        """Compute the reconstruction loss of scVI, block by block.
+
+        Parameters
+        ----------
+        embedding
+            One row per cell.
+        cells
+            Their batch, covariates, library size and raw counts.
+
+        Returns
+        -------
+        Negative log-likelihood of the counts, in nats per cell.
+
+        Raises
+        ------
+        InputError
+            As `expression`.
+        """
+        losses = np.empty(cells.n_obs)
+        for start in range(0, cells.n_obs, BLOCK_ROWS):
+            part = cells[start : start + BLOCK_ROWS]
+            found = self.distribution(embedding[start : start + BLOCK_ROWS], part)
+            losses[start : start + BLOCK_ROWS] = found.negative_log_likelihood(self._counts(part).toarray())
+        return losses
+
     def library_size(self, cells: AnnData) -> Float[np.ndarray, " cells"]:
         """Return what scales each cell's expression.
 
@@ -178,12 +192,15 @@ class ScviDecoder:
         architecture = self._architecture
         if architecture.size_factor_key is not None:
             return _size_factor(cells.obs, architecture.size_factor_key)
-        counts = to_model_genes(raw_counts(cells).astype(np.float64), align(self.genes, cells).columns)
+        counts = self._counts(cells)
         if architecture.use_observed_lib_size:
             return np.asarray(counts @ np.ones(counts.shape[1]))
         codes = architecture.codes(cells.obs)
         first = self._library.first(counts, codes)
         return np.asarray(np.exp(self._library.mean(first, codes)[:, 0]))
+
+    def _counts(self, cells: AnnData) -> Csr:
+        return to_model_genes(raw_counts(cells).astype(np.float64), align(self.genes, cells).columns)
 
     @cached_property
     def _stack(self) -> Stack:
