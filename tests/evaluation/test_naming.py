@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from conceptome.core import ENRICHMENT_COLUMNS, Attributions, DifferentialExpression, Enrichment
-from conceptome.evaluation import name_concepts, readable_term
+from conceptome.evaluation import name_concepts
 
 GENES = pd.Index(["CD79A", "MS4A1", "LYZ", "NKG7", "GNLY"])
 
@@ -104,18 +104,3 @@ def test_nothing_known_names_nothing():
     found = name_concepts([3, 5])
     assert found["concept"].tolist() == [3, 5]
     assert (found["auto_name"] == "unexplained").all()
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("GOBP_B_CELL_ACTIVATION", "B cell activation"),
-        ("B cell activation (GO:0042113)", "B cell activation"),
-        ("HALLMARK_INTERFERON_ALPHA_RESPONSE", "interferon alpha response"),
-        ("MHC_CLASS_II_PRESENTATION", "MHC class II presentation"),
-        ("GOBP_REGULATION_OF_CD8_POSITIVE_T_CELLS", "regulation of CD8 positive T cells"),
-        ("Antigen Processing And Presentation (R-HSA-983169)", "Antigen Processing And Presentation"),
-    ],
-)
-def test_terms_are_written_as_words(name, expected):
-    assert readable_term(name) == expected

@@ -1,9 +1,10 @@
 from .fidelity import measure_fidelity
 from .measures import evaluate
-from .naming import name_concepts, readable_term
+from .naming import name_concepts
 from .probes import probe
 from .seeds import SeedStability, measure_seeds
 from .splits import seeded_split
+from .term_words import readable_term
 from .units import label_concepts, match_units
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from conceptome.core import Attributions, DifferentialExpression, Enrichment
+from conceptome.evaluation.term_words import readable_term
 
 UNEXPLAINED = "unexplained"
 ALPHA = 0.05
@@ -19,9 +19,6 @@ KEY = ["concept", "collection", "term"]
 BY_BOTH, BY_ATTRIBUTION = 1.0, 0.6  # strength of a term that differential expression finds too, or does not
 HALF_GENES = 3  # drivers that are half of the strongest evidence
 N_GENES = 3
-PREFIXES = re.compile(r"^(GOBP|GOCC|GOMF|HALLMARK|REACTOME|KEGG|WP|BIOCARTA|PID)_", re.IGNORECASE)
-IDENTIFIER = re.compile(r"\s*\((GO:\d+|R-HSA-\d+)\)$")
-LONGEST_ACRONYM = 3
 
 
 @dataclass(frozen=True)
@@ -90,28 +87,6 @@ def name_concepts(
             }
         )
     return pd.DataFrame(rows, columns=["concept", "auto_name", "confidence", "evidence"])
-
-
-def readable_term(name: str) -> str:
-    """Write the name of a term as words: without the collection's prefix or identifier, small letters.
-
-    Parameters
-    ----------
-    name
-        Such as ``"GOBP_B_CELL_ACTIVATION"`` or ``"B cell activation (GO:0042113)"``.
-
-    Returns
-    -------
-    Such as ``"B cell activation"``. Short words in capitals, and those with digits, stay as they are.
-    """
-    words = IDENTIFIER.sub("", PREFIXES.sub("", name)).replace("_", " ").split()
-    if not all(word.isupper() or not word.isalpha() for word in words):
-        return " ".join(words)
-    short = {word for word in words if len(word) <= LONGEST_ACRONYM and word.lower() not in _SMALL_WORDS}
-    return " ".join(word if word in short or any(map(str.isdigit, word)) else word.lower() for word in words)
-
-
-_SMALL_WORDS = frozenset({"of", "to", "in", "and", "or", "by", "for", "via", "the", "as", "at", "on", "low"})
 
 
 def _name(label: _Evidence | None, term: _Evidence | None, genes: _Evidence | None) -> str:
