@@ -8,12 +8,13 @@ PREFIXES = re.compile(r"^(GOBP|GOCC|GOMF|HALLMARK|REACTOME|KEGG|WP|BIOCARTA|PID)
 IDENTIFIER = re.compile(r"\s*\((GO:\d+|R-HSA-\d+)\)$")
 LONGEST_ACRONYM = 3  # longer words in capitals are words, shorter ones acronyms, but for those named below
 
-_ENGLISH = """age an and arm as at bud by cap cut di ear egg end eye fat for gap gas in ion its key low new non not
-of off old on one or out pit pre pro ray red rod sex tau the tip to tri two up via wax"""
-_ACRONYMS = """AMPA AMPK ATPase CENP CFTR COPI COPII CREB EGFR ERAD ERBB ESCRT FGFR FOXO GABA GABAergic GPCR GTPase
-HCMV IRES KRAS MAPK NADH NADP NADPH NANOG NFAT NFKB NHEJ NMDA NRAGE PCNA PERK PTEN RISC SARS SMAD SNARE SREBP
-STAT STING SUMO TNFA TRAIL TRIF VEGF VIII VLDL WNT cAMP cGMP dsRNA mRNA mTOR mTORC1 miRNA ncRNA piRNA rRNA siRNA
-snRNA snRNP snoRNA snoRNP tRNA"""
+_ENGLISH = """age an and arm as at bud by cap cut di ear egg end eye fat for gap gas in ion its key
+low new non not of off old on one or out pit pre pro ray red rod sex tau the tip to tri two up via
+wax"""
+_ACRONYMS = """AMPA AMPK ATPase CENP CFTR COPI COPII CREB EGFR ERAD ERBB ESCRT FGFR FOXO GABA
+GABAergic GPCR GTPase HCMV IRES KRAS MAPK NADH NADP NADPH NANOG NFAT NFKB NHEJ NMDA NRAGE PCNA PERK
+PTEN RISC SARS SMAD SNARE SREBP STAT STING SUMO TNFA TRAIL TRIF VEGF VIII VLDL WNT cAMP cGMP dsRNA
+mRNA mTOR mTORC1 miRNA ncRNA piRNA rRNA siRNA snRNA snRNP snoRNA snoRNP tRNA"""
 SHORT_WORDS = frozenset(_ENGLISH.split())
 LONG_ACRONYMS = {word.upper(): word for word in _ACRONYMS.split()}
 
