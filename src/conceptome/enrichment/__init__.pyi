@@ -19,6 +19,7 @@ from .preranked import gsea as gsea
 from .propagation import propagate as propagate
 from .rankings import RunningSum as RunningSum
 from .rankings import running_sum as running_sum
+from .shared_themes import shared_themes as shared_themes
 from .similarity import information_content as information_content
 from .similarity import semantic_similarity as semantic_similarity
 from .slim import roll_up as roll_up
@@ -55,6 +56,7 @@ __all__ = [
     "roll_up",
     "running_sum",
     "semantic_similarity",
+    "shared_themes",
     "slim_of",
     "themes",
     "ulm",

@@ -7,6 +7,7 @@ from .measures import fidelity
 from .seeds import stability
 from .sweeps import sweep
 from .terms import calibration, running_sum
+from .themes import theme_dots
 from .thinning import completeness
 from .together import modules
 from .tree import hierarchy
@@ -26,4 +27,5 @@ __all__ = [
     "sensitivity",
     "stability",
     "sweep",
+    "theme_dots",
 ]

@@ -70,6 +70,13 @@ def activation_colours() -> Colormap:
     return ListedColormap(colormaps["inferno_r"](np.linspace(0.2, 0.92, 128)), name="activation")
 
 
+def signed_colours() -> Colormap:
+    """Return the map of signed values, white at 0: brown where they oppose, blue where they support."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("signed", [OPPOSES, "white", SUPPORTS])
+
+
 def axes_or_new(ax: Axes | None, *, size: tuple[float, float] = (4.0, 3.0)) -> Axes:
     """Return the given axes, or those of a new figure.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 
 from conceptome.dictionaries import Modules
 from conceptome.plotting import style
@@ -63,7 +62,7 @@ def draw_matrix(ax: Axes, record: Modules) -> None:
     values = record.correlation[np.ix_(order, order)]
     between = np.abs(values[~np.eye(len(order), dtype=bool)])
     strong = max(float(np.percentile(between, STRONG)) if between.size else 0.0, 1e-6)
-    colours = LinearSegmentedColormap.from_list("together", [style.OPPOSES, "white", style.SUPPORTS])
+    colours = style.signed_colours()
     ax.imshow(values, cmap=colours, vmin=-strong, vmax=strong, interpolation="nearest", aspect="auto")
     for end in np.cumsum(record.modules["n_concepts"]):
         if end < len(order):
