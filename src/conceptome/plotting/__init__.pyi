@@ -1,6 +1,7 @@
 from .curves import faithfulness
 from .forest import attribution_vs_de, genes
 from .groups import labels
+from .leading_edges import leading_edge
 from .maps import concept
 from .matchings import sensitivity
 from .measures import fidelity
@@ -22,6 +23,7 @@ __all__ = [
     "genes",
     "hierarchy",
     "labels",
+    "leading_edge",
     "modules",
     "running_sum",
     "sensitivity",

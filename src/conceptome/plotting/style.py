@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +109,21 @@ def name_rows(ax: Axes, names: Sequence[str]) -> None:
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
+
+
+def write_amounts(ax: Axes, amounts: Mapping[str, tuple[int, int]]) -> None:
+    """Write in the corner above the names of rows how many of each kind are drawn, and of how many.
+
+    Parameters
+    ----------
+    ax
+        Axes whose rows `name_rows` named.
+    amounts
+        Number drawn and number there are, by kind.
+    """
+    lines = [f"{kind}: {n if n == all_ else f'{n} of {all_}'}" for kind, (n, all_) in amounts.items()]
+    across = ax.get_yaxis_transform()
+    ax.text(-0.03, -0.8, "\n".join(lines), transform=across, ha="right", va="bottom", fontsize=7, color=MUTED)
 
 
 def shorten(text: str, length: int = 28) -> str:

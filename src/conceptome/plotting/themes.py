@@ -83,8 +83,8 @@ def theme_dots(
         points = _dots(ax, (x, y), LARGEST * strength / full, table[column].to_numpy())
         style.name_rows(ax, [style.shorten(readable_term(titles[theme]), 52) for theme in grid.index])
         _frame(ax, columns, n_rows=len(grid))
-        amounts: dict[str, Any] = {"color": style.MUTED, "fontsize": 7, "ha": "right", "va": "bottom"}
-        ax.text(-0.03, -0.8, _amounts(every, grid), transform=ax.get_yaxis_transform(), **amounts)
+        drawn = zip(("themes", "concepts"), grid.shape, (every["theme"], every["concept"]), strict=True)
+        style.write_amounts(ax, {kind: (n, column.nunique()) for kind, n, column in drawn})
         _key_of_areas(ax, full=full, size=size, right=len(columns))
         _key_of_colours(ax, points, label, right=len(columns))
     return ax
@@ -187,13 +187,6 @@ def _frame(ax: Axes, columns: Sequence[str], *, n_rows: int) -> None:
     ax.set_xticks(range(len(columns)), columns, rotation=90)
     ax.tick_params(axis="x", length=0)
     ax.spines[:].set_visible(False)
-
-
-def _amounts(themes: pd.DataFrame, shown: pd.DataFrame) -> str:
-    """Say what is drawn, of how much."""
-    every = {"themes": themes["theme"].nunique(), "concepts": themes["concept"].nunique()}
-    parts = zip(every.items(), shown.shape, strict=True)
-    return "\n".join(f"{what}: {n if n == total else f'{n} of {total}'}" for (what, total), n in parts)
 
 
 def _key_of_areas(ax: Axes, *, full: float, size: DotSize, right: int) -> None:
