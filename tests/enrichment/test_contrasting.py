@@ -22,7 +22,7 @@ def record(found, *, n_concepts=6, seed=0):
             )
     columns = ["concept", "collection", "term", "name", "size", "overlap", "es", "nes", "p", "p_empirical"]
     frame = pd.DataFrame(rows, columns=[*columns, "q_concept", "q_global"])
-    return Enrichment(frame.assign(no_signal=False, leading_edge=""))
+    return Enrichment(frame.assign(no_signal=False, leading_edge="", flag=""))
 
 
 def test_names_what_both_find_and_what_only_one_finds():
@@ -44,8 +44,9 @@ def test_names_what_both_find_and_what_only_one_finds():
     assert concepts.loc[[1, 2], "p"].isna().all()  # one of the two found nothing
     assert np.isnan(concepts.loc[3, "jaccard"])
     assert result.jaccard == pytest.approx((2 / 5 + 0 + 0) / 3)
-    columns = ["nes_attribution", "q_global_attribution", "nes_expression", "q_global_expression"]
-    assert list(result.findings.columns[-4:]) == columns
+    columns = ["es_attribution", "nes_attribution", "q_global_attribution"]
+    columns += ["es_expression", "nes_expression", "q_global_expression"]
+    assert list(result.findings.columns[-6:]) == columns
 
 
 def test_agreement_beyond_chance_has_a_small_p():

@@ -29,6 +29,7 @@ def enrichment(*rows):
     frame = pd.DataFrame(rows, columns=["term", "nes", "p", "leading_edge"])
     frame = frame.assign(concept=7, collection="mine", name=frame["term"].str.lower(), size=20, overlap=1.0)
     frame = frame.assign(es=0.5, p_empirical=0.01, q_concept=frame["p"], q_global=frame["p"], no_signal=False)
+    frame["flag"] = ""
     return Enrichment(frame[list(ENRICHMENT_COLUMNS)])
 
 

@@ -42,6 +42,7 @@ from conceptome.core.results import (
     DifferentialExpression,
     DifferentialMeasure,
     Enrichment,
+    EnrichmentMethod,
     Evaluation,
 )
 from conceptome.core.types import Csr, Names
@@ -73,6 +74,7 @@ __all__ = [
     "Embeddings",
     "Encoder",
     "Enrichment",
+    "EnrichmentMethod",
     "Evaluation",
     "Faithfulness",
     "HiddenLayer",
@@ -85,9 +87,9 @@ __all__ = [
     "Pairs",
     "Ranking",
     "Reinitialisable",
+    "ScoredDecoder",
     "ThresholdedConcepts",
     "content_id",
-    "ScoredDecoder",
     "log_once",
     "map_blocks",
     "require_at_least",

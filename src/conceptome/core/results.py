@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
@@ -15,6 +16,7 @@ from conceptome.core.options import require_choice
 from conceptome.core.types import Names
 
 DifferentialMeasure: TypeAlias = Literal["wilcoxon", "t_test", "log_fold_change"]
+EnrichmentMethod: TypeAlias = Literal["gsea", "ulm", "ora"]
 
 ENRICHMENT_COLUMNS = (
     "concept",
@@ -31,6 +33,7 @@ ENRICHMENT_COLUMNS = (
     "q_global",
     "no_signal",
     "leading_edge",
+    "flag",
 )
 
 
@@ -94,15 +97,26 @@ class Enrichment:
     """Columns as in ``enrichment.parquet``; see `ENRICHMENT_COLUMNS`."""
     dictionary_id: str = ""
     calibration: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Rates of p <= alpha under the null controls: ``control, alpha, rate, n_tests``."""
+    """Rates of p <= alpha under the null controls: ``control, flag, alpha, rate, n_tests``, interval."""
     rank_by: Ranking | None = None
-    """What ranked the genes, for enrichment of attributions."""
+    """What ranked the genes, for enrichment of attributions; None where nothing was ranked."""
+    method: EnrichmentMethod = "gsea"
 
     def __post_init__(self) -> None:
+        require_choice("method", self.method, get_args(EnrichmentMethod))
         missing = [name for name in ENRICHMENT_COLUMNS if name not in self.table.columns]
         if missing:
             msg = f"Enrichment: the table lacks the columns {missing}; it needs {list(ENRICHMENT_COLUMNS)}."
             raise InputError(msg)
+
+    @property
+    def effect(self) -> pd.Series:
+        """What each test found, above 0 where the term's genes support the concept.
+
+        NES of ``"gsea"``, t of ``"ulm"``, log2 of the odds ratio of ``"ora"``.
+        """
+        effect: pd.Series = self.table["nes" if self.method == "gsea" else "es"]
+        return effect
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the table."""
@@ -114,10 +128,19 @@ class Evaluation:
     """Measures of the dictionary and of its baselines on the same cells."""
 
     measures: pd.DataFrame
-    """``dictionary, metric, label_key, label, value``: one row per number; "" where a key does not apply."""
+    """``dictionary, metric, label_key, label, value, sd, low, high``: one row per number; "" where a key does
+    not apply. With several seeds `value` is the mean over dictionaries of different seeds, `sd` their
+    standard deviation, `low` and `high` the least and the largest; with one, they are over splits of the
+    cells."""
     units: pd.DataFrame
-    """``dictionary, label_key, label, unit, threshold, f1_validation, f1``: the best unit for each label."""
+    """``dictionary, label_key, label, unit, threshold, f1_validation, f1, f1_chance``: the best unit for each
+    label."""
     dictionary_id: str = ""
+    """Of the first dictionary under study."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of the dictionaries under study."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Why a control or a measure could not be taken, by its name."""
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the measures."""

@@ -11,6 +11,7 @@ from .gene_set_files import read_msigdb_json as read_msigdb_json
 from .gene_set_files import read_panglaodb as read_panglaodb
 from .gene_sets import GeneSets as GeneSets
 from .linear_model import ulm as ulm
+from .methods import enrich as enrich
 from .networks import read_network as read_network
 from .obo import read_obo as read_obo
 from .ontology import Ontology as Ontology
@@ -39,6 +40,7 @@ __all__ = [
     "completeness",
     "contrast",
     "decorrelate",
+    "enrich",
     "gsea",
     "information_content",
     "load_gene_sets",

@@ -20,7 +20,7 @@ class Contrast:
 
     findings: pd.DataFrame
     """One row per concept and term found by either: ``concept, collection, term, name, found`` (``"both"``,
-    ``"opposite"`` in sign, or ``"only <name>"``), and ``nes`` and ``q_global`` of each, by name."""
+    ``"opposite"`` in sign, or ``"only <name>"``), and ``es``, ``nes`` and ``q_global`` of each, by name."""
     concepts: pd.DataFrame
     """One row per concept: ``concept, n_both, n_opposite, n_only_<name>, jaccard`` (n_both over all found),
     ``expected`` (n_both when the findings of one fall on other terms of like size) and ``p`` of as many or
@@ -100,7 +100,7 @@ def _findings(tests: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
     )
     frame = tests[KEYS].assign(name=tests["name_one"], found=found)
     for suffix, name in zip(("one", "other"), names, strict=True):
-        for measure in ("nes", "q_global"):
+        for measure in ("es", "nes", "q_global"):
             frame[f"{measure}_{name}"] = tests[f"{measure}_{suffix}"]
     strongest = tests[["q_global_one", "q_global_other"]].min(axis=1)
     return (

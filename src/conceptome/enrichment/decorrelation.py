@@ -22,9 +22,10 @@ from conceptome.enrichment.engine import rank_blocks, run_tests
 from conceptome.enrichment.gene_sets import GeneSets
 from conceptome.enrichment.ontology import Ontology
 from conceptome.enrichment.over_representation import selection
-from conceptome.enrichment.preranked import Options, gene_scores
+from conceptome.enrichment.preranked import gene_scores
 from conceptome.enrichment.propagation import mapped_positions
 from conceptome.enrichment.term_matching import match_terms
+from conceptome.enrichment.testing import Options
 from conceptome.enrichment.universe import GeneScores, PerGene, Terms, as_collections
 
 Decorrelation = Literal["elim", "weight"]
@@ -59,8 +60,9 @@ def decorrelate(  # noqa: PLR0913 - the options of `gsea`, and those of its own
         softer: where a significant term is more significant than one right above it, its genes count less
         there and further up, by the ratio of the logarithms of p.
     test
-        ``"gsea"``: the ranking of all genes; ``"ora"``: the genes that support the concept as its drivers,
-        see `ora`, which `scores` may also give as concepts x genes of 0 and 1. It has no NES.
+        ``"gsea"``: the ranking of all genes; ``"ora"``: the genes that support the concept as its drivers, or
+        are higher in it, see `ora`, which `scores` may also give as concepts x genes of 0 and 1. It has no
+        NES.
     elim_alpha
         A term is significant here where its p, given what was found below, is at most this. It is not
         corrected.
@@ -129,9 +131,6 @@ def _scored(
 ) -> GeneScores:
     if test == "gsea":
         return GeneScores.of(gene_scores(scores, rank_by), gene_names=gene_names)
-    if isinstance(scores, DifferentialExpression):
-        msg = "Differential expression names no drivers; give Attributions, or concepts x genes of 0 and 1."
-        raise InputError(msg)
     return selection(scores, drivers="supporting", gene_names=gene_names)
 
 

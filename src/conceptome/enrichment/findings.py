@@ -28,7 +28,7 @@ def tests_frame(
     terms, concepts
         What was tested.
     measures
-        ``es`` and ``p``, and of ``nes`` and ``p_empirical`` what the method knows.
+        ``es`` and ``p``, and of ``nes`` and ``p_empirical`` what the method knows; others are left out.
     edges
         The genes that carry each test, ``"GENE;GENE;..."``.
 

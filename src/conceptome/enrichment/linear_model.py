@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 import numpy as np
@@ -14,15 +14,13 @@ from conceptome.core import (
     Attributions,
     DifferentialExpression,
     Enrichment,
-    InputError,
     Ranking,
     require_choice,
 )
-from conceptome.enrichment.calibration import GENE_PERMUTED, N_SETS, rates
-from conceptome.enrichment.findings import corrected, nothing_to_test, tests_frame
 from conceptome.enrichment.gene_sets import GeneSets
-from conceptome.enrichment.preranked import gene_scores
-from conceptome.enrichment.universe import GeneScores, PerGene, Terms, as_collections
+from conceptome.enrichment.preranked import gene_scores, null_scores
+from conceptome.enrichment.testing import Options, Tested, run_method
+from conceptome.enrichment.universe import GeneScores, PerGene, Sets, as_collections
 
 
 def ulm(  # noqa: PLR0913 - the public face: every option of the test is named here
@@ -32,6 +30,7 @@ def ulm(  # noqa: PLR0913 - the public face: every option of the test is named h
     min_size: int = 5,
     max_size: int = 2000,
     rank_by: Ranking = "z",
+    expression: PerGene | None = None,
     gene_names: PerGene | None = None,
     calibrate: bool = True,
     seed: int = 0,
@@ -44,45 +43,64 @@ def ulm(  # noqa: PLR0913 - the public face: every option of the test is named h
 
     Parameters
     ----------
-    scores, gene_sets, rank_by, gene_names
+    scores, gene_sets, rank_by, expression, gene_names
         As for `gsea`. Terms without weights weigh each of their genes 1.
     min_size, max_size
         Terms with fewer or more genes in the universe are not tested.
     calibrate
-        Whether to measure the rates of small p under permuted genes.
+        Whether to measure the rates of small p under the null controls.
     seed
-        Seed of the permuted genes; the test itself has no randomness.
+        Seed of the controls; the test itself has no randomness.
 
     Returns
     -------
     The table of `gsea` with ``es`` the t value of the slope and ``p`` two-sided of Student's t. ``nes`` and
-    ``p_empirical`` are NaN, for there are no permutations; ``leading_edge`` is empty, for all genes count.
+    ``p_empirical`` are NaN, for there are no permutations; ``leading_edge`` lists the genes whose score times
+    weight has the sign of t, the largest product first, though in truth all genes count.
 
     Raises
     ------
     InputError
-        If scores or gene sets do not fit, or no term has an admissible size.
+        If scores, gene sets or options do not fit, or no term has an admissible size.
     """
     require_choice("rank_by", rank_by, get_args(Ranking))
-    collections = as_collections(gene_sets)
-    table = GeneScores.of(gene_scores(scores, rank_by), gene_names=gene_names)
-    rng = np.random.default_rng(seed)
-    frames: list[pd.DataFrame] = []
-    controls: list[np.ndarray] = []
-    universes = list(table.universes())
-    for universe in universes:
-        terms = Terms.of(collections, universe.symbols, min_size=min_size, max_size=max_size)
-        if not terms.genes:
-            continue
-        t, p = _slopes(universe.values, terms.genes, terms.weights)
-        edges = np.full(t.shape, "", dtype=object)
-        frames.append(tests_frame(terms, universe.concepts, measures={"es": t, "p": p}, edges=edges))
-        controls.extend(_control(universe, terms, rng, n_sets=N_SETS // len(universes)) if calibrate else ())
-    if universes and not frames:
-        raise InputError(nothing_to_test(table, collections, min_size=min_size, max_size=max_size))
-    calibration = rates({GENE_PERMUTED: np.concatenate(controls)} if controls else {})
+    table, calibration = run_method(
+        linear,
+        GeneScores.of(gene_scores(scores, rank_by), gene_names=gene_names, expression=expression),
+        as_collections(gene_sets),
+        Options(min_size, max_size, seed=seed),
+        null=null_scores(scores, rank_by, gene_names),
+        calibrate=calibrate,
+    )
     ranking = rank_by if isinstance(scores, Attributions) else None
-    return Enrichment(corrected(frames), getattr(scores, "dictionary_id", ""), calibration, ranking)
+    return Enrichment(table, getattr(scores, "dictionary_id", ""), calibration, ranking, "ulm")
+
+
+def linear(universe: GeneScores, sets: Sets, n_named: int) -> Tested:
+    """Fit the linear models of one universe.
+
+    Parameters
+    ----------
+    universe
+        The scores.
+    sets
+        The sets and their weights.
+    n_named
+        Sets, the first ones, whose genes are named.
+
+    Returns
+    -------
+    ``es`` and ``p``, concepts x sets, and the genes with the sign of t.
+    """
+    t, p = _slopes(universe.values, sets.genes, sets.weights)
+    edges = np.full((len(t), n_named), "", dtype=object)
+    for term in range(n_named):
+        genes = sets.genes[term]
+        shares = universe.values[:, genes] * sets.weights[term] * np.sign(t[:, [term]])
+        for concept, order in enumerate(np.argsort(-shares, axis=1, kind="stable")):
+            carried = order[: (shares[concept] > 0).sum()]
+            edges[concept, term] = ";".join(universe.symbols[genes[carried]])
+    return {"es": t, "p": p}, edges
 
 
 def _slopes(
@@ -103,14 +121,3 @@ def _slopes(
     freedom = n_genes - 2
     t = r * np.sqrt(freedom / np.maximum(1 - r**2, np.finfo(np.float64).tiny))
     return t, np.asarray(2 * stats.t.sf(np.abs(t), freedom))
-
-
-def _control(
-    universe: GeneScores, terms: Terms, rng: np.random.Generator, *, n_sets: int
-) -> Iterator[Float[np.ndarray, " _tests"]]:
-    """Test terms drawn at random, their genes replaced by random ones, each in a concept drawn at random."""
-    drawn = rng.integers(len(terms.genes), size=n_sets)
-    weights = [terms.weights[term] for term in drawn]
-    genes = [rng.choice(len(universe.genes), size=len(given), replace=False) for given in weights]
-    p = _slopes(universe.values, genes, weights)[1]
-    yield p[rng.integers(len(p), size=n_sets), np.arange(n_sets)]

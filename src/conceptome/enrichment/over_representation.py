@@ -7,39 +7,56 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float
+from scipy import sparse
 from scipy.stats import hypergeom
 
-from conceptome.core import Attributions, Enrichment, InputError, require_choice
-from conceptome.enrichment.findings import corrected, nothing_to_test, tests_frame
+from conceptome.core import (
+    Attributions,
+    DifferentialExpression,
+    Enrichment,
+    InputError,
+    require_choice,
+)
 from conceptome.enrichment.gene_sets import GeneSets
-from conceptome.enrichment.universe import GeneScores, PerGene, Terms, as_collections
+from conceptome.enrichment.testing import Options, Tested, run_method
+from conceptome.enrichment.universe import GeneScores, PerGene, Sets, as_collections
 
 Drivers: TypeAlias = Literal["supporting", "opposing", "both"]
+ALPHA = 0.05
 
 
-def ora(
-    selected: Attributions | pd.DataFrame,
+def ora(  # noqa: PLR0913 - the public face: every option of the test is named here
+    selected: Attributions | DifferentialExpression | pd.DataFrame,
     gene_sets: GeneSets | Sequence[GeneSets] | Mapping[str, Sequence[str]],
     *,
     drivers: Drivers = "supporting",
     min_size: int = 5,
     max_size: int = 2000,
+    expression: PerGene | None = None,
     gene_names: PerGene | None = None,
+    calibrate: bool = True,
+    seed: int = 0,
 ) -> Enrichment:
     """Test whether the genes that drive a concept belong to a term more often than the measured genes do.
 
     Parameters
     ----------
     selected
-        Attributions: their drivers, among the genes that were measured for the concept. Or concepts x genes
-        of 1 (selected), 0 and NaN (not measured).
-    gene_sets, gene_names
+        Attributions: their drivers, among the genes that were measured for the concept. Differential
+        expression: the genes with q <= 0.05. Or concepts x genes of 1 (selected), 0 and NaN (not measured).
+    gene_sets, expression, gene_names
         As for `gsea`.
     drivers
-        Which drivers of an `Attributions`: those that support the concept, those that oppose it, or both.
+        Which drivers of an `Attributions`: those that support the concept, those that oppose it, or both;
+        of differential expression those that are higher where the concept is active, lower, or both.
     min_size, max_size
         Terms with fewer or more genes in the universe are not tested.
+    calibrate
+        Whether to measure the rates of small p under the null controls. Null pairs have no drivers; as many
+        genes as the concept has are taken, those that null pairs favour most.
+    seed
+        Seed of the controls; the test itself has no randomness.
 
     Returns
     -------
@@ -51,30 +68,35 @@ def ora(
     Raises
     ------
     InputError
-        If genes or gene sets do not fit, or no term has an admissible size.
+        If genes, gene sets or options do not fit, or no term has an admissible size.
     """
-    collections = as_collections(gene_sets)
-    table = selection(selected, drivers=drivers, gene_names=gene_names)
-    frames, any_measured = [], False
-    for universe in table.universes():
-        any_measured = True
-        terms = Terms.of(collections, universe.symbols, min_size=min_size, max_size=max_size)
-        if terms.genes:
-            measures, edges = _test(universe.values == 1, terms.genes, universe.symbols)
-            frames.append(tests_frame(terms, universe.concepts, measures=measures, edges=edges))
-    if any_measured and not frames:
-        raise InputError(nothing_to_test(table, collections, min_size=min_size, max_size=max_size))
-    return Enrichment(corrected(frames), getattr(selected, "dictionary_id", ""))
+    chosen = selection(selected, drivers=drivers, gene_names=gene_names, expression=expression)
+    null = None
+    if isinstance(selected, Attributions):
+        null = GeneScores.of(_null_selection(selected, drivers), gene_names=gene_names)
+    table, calibration = run_method(
+        over_represented,
+        chosen,
+        as_collections(gene_sets),
+        Options(min_size, max_size, seed=seed),
+        null=null,
+        calibrate=calibrate,
+    )
+    return Enrichment(table, getattr(selected, "dictionary_id", ""), calibration, method="ora")
 
 
 def selection(
-    selected: Attributions | pd.DataFrame, *, drivers: Drivers, gene_names: PerGene | None
+    selected: Attributions | DifferentialExpression | pd.DataFrame,
+    *,
+    drivers: Drivers,
+    gene_names: PerGene | None = None,
+    expression: PerGene | None = None,
 ) -> GeneScores:
     """Say which genes are selected: 1, among those that were measured: 0, not NaN.
 
     Parameters
     ----------
-    selected, drivers, gene_names
+    selected, drivers, gene_names, expression
         As for `ora`.
 
     Raises
@@ -83,36 +105,69 @@ def selection(
         If a value is something else, or genes do not fit.
     """
     require_choice("drivers", drivers, get_args(Drivers))
-    frame = _drivers(selected, drivers) if isinstance(selected, Attributions) else selected.astype(float)
-    table = GeneScores.of(frame, gene_names=gene_names)
+    frame = selected.astype(float) if isinstance(selected, pd.DataFrame) else _called(selected, drivers)
+    table = GeneScores.of(frame, gene_names=gene_names, expression=expression)
     if not np.isin(table.values[~np.isnan(table.values)], (0, 1)).all():
         msg = "The selection holds other values than 0, 1 and NaN; expected 1 where a gene is selected."
         raise InputError(msg)
     return table
 
 
-def _drivers(attributions: Attributions, which: Drivers) -> pd.DataFrame:
-    value = attributions.attribution
-    towards = {"supporting": value > 0, "opposing": value < 0, "both": value != 0}[which]
-    chosen = np.where(np.isnan(value), np.nan, attributions.drives & towards)
-    return pd.DataFrame(chosen, index=attributions.concepts, columns=attributions.genes)
+def _called(record: Attributions | DifferentialExpression, which: Drivers) -> pd.DataFrame:
+    if isinstance(record, Attributions):
+        value, called = record.attribution, record.drives
+    else:
+        value, called = record.score, record.q <= ALPHA
+    chosen = np.where(np.isnan(value), np.nan, called & (_towards(value, which) > 0))
+    return pd.DataFrame(chosen, index=record.concepts, columns=record.genes)
 
 
-def _test(
-    selected: Bool[np.ndarray, "concepts genes"],
-    terms: Sequence[Int[np.ndarray, " _hits"]],
-    names: Shaped[np.ndarray, " genes"],
-) -> tuple[dict[str, Float[np.ndarray, "concepts terms"]], Shaped[np.ndarray, "concepts terms"]]:
+def _towards(
+    value: Float[np.ndarray, "concepts genes"], which: Drivers
+) -> Float[np.ndarray, "concepts genes"]:
+    """Return how far each gene goes in the direction asked for."""
+    return np.asarray({"supporting": value, "opposing": -value, "both": np.abs(value)}[which])
+
+
+def _null_selection(attributions: Attributions, which: Drivers) -> pd.DataFrame:
+    """Select as many genes as drive each concept, those that its null pairs favour most."""
+    null = attributions.null_scores()
+    wanted = np.nan_to_num(_called(attributions, which).to_numpy()).sum(axis=1)[:, None]
+    strength = np.nan_to_num(_towards(null.to_numpy(), which))
+    rank = np.argsort(np.argsort(-strength, axis=1, kind="stable"), axis=1, kind="stable")
+    chosen = np.where(null.isna(), np.nan, (rank < wanted) & (strength > 0))
+    return pd.DataFrame(chosen, index=null.index, columns=null.columns)
+
+
+def over_represented(universe: GeneScores, sets: Sets, n_named: int) -> Tested:
+    """Test sets against the genes selected in one universe.
+
+    Parameters
+    ----------
+    universe
+        1 where a gene is selected.
+    sets
+        The sets; weights play no part.
+    n_named
+        Sets, the first ones, whose selected genes are named.
+
+    Returns
+    -------
+    ``es`` and ``p``, concepts x sets, and the selected genes of each set by name.
+    """
+    selected = universe.values == 1
     n_genes = selected.shape[1]
-    size = np.array([len(genes) for genes in terms])
-    n_selected = selected.sum(axis=1)[:, None]
-    hits = np.stack([selected[:, genes].sum(axis=1) for genes in terms], axis=1)
+    indptr = np.cumsum([0, *map(len, sets.genes)])
+    ones = np.ones(indptr[-1])
+    members = sparse.csr_array((ones, np.concatenate(sets.genes), indptr), shape=(len(sets.genes), n_genes))
+    size, n_selected = np.diff(indptr), selected.sum(axis=1)[:, None]
+    hits = (members @ selected.T.astype(float)).T
     only_selected, only_term = n_selected - hits, size - hits
     neither = n_genes - hits - only_selected - only_term
     odds = np.log2((hits + 0.5) * (neither + 0.5) / ((only_selected + 0.5) * (only_term + 0.5)))
     p = np.where(hits > 0, hypergeom.sf(hits - 1, n_genes, size, n_selected), 1.0)
-    edges = np.full(hits.shape, "", dtype=object)
-    for concept, term in np.argwhere(hits):
-        genes = terms[term]
-        edges[concept, term] = ";".join(sorted(names[genes[selected[concept, genes]]]))
+    edges = np.full((len(hits), n_named), "", dtype=object)
+    for concept, term in np.argwhere(hits[:, :n_named]):
+        genes = sets.genes[term]
+        edges[concept, term] = ";".join(sorted(universe.symbols[genes[selected[concept, genes]]]))
     return {"es": np.where(hits > 0, odds, 0.0), "p": p}, edges

@@ -27,7 +27,7 @@ Correction = Literal["q_global", "q_concept"]
 THEME_COLUMNS = (
     *("concept", "theme", "theme_term", "theme_name", "n_terms"),
     *("collection", "term", "name", "similarity", "basis", "information_content"),
-    *("size", "nes", "p", "q_concept", "q_global", "leading_edge"),
+    *("size", "es", "nes", "p", "q_concept", "q_global", "leading_edge", "flag"),
 )
 SEMANTIC = "semantic similarity"
 OVERLAP = "leading-edge overlap"
@@ -46,7 +46,7 @@ def themes(  # noqa: PLR0913 - what is significant, what is alike, and by what
 ) -> pd.DataFrame:
     """Group each concept's significant terms into themes with a representative.
 
-    Supporting terms (NES above 0) and opposing ones never share a theme.
+    Supporting terms (`Enrichment.effect` above 0) and opposing ones never share a theme.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ def themes(  # noqa: PLR0913 - what is significant, what is alike, and by what
         If an ontology comes without gene sets that it knows, or an option is not one of the choices.
     """
     require_choice("correction", correction, get_args(Correction))
-    table = enrichment.table[enrichment.table[correction] <= alpha].copy()
+    table = enrichment.table.assign(supports=enrichment.effect > 0)
+    table = table[table[correction] <= alpha].copy()
     table["ontology_id"], table["information_content"] = "", np.nan
     meaning = None
     if ontology is not None:
@@ -149,7 +150,7 @@ def _joined(collections: Sequence[GeneSets]) -> GeneSets:
 def _themes_of(rows: pd.DataFrame, meaning: _Meaning | None, cuts: dict[str, float]) -> pd.DataFrame:
     """Group the significant terms of one concept, the most significant first."""
     similarity, semantic = _similarity(rows, meaning)
-    supports = rows["nes"].to_numpy() > 0
+    supports = rows["supports"].to_numpy()
     similarity[supports[:, None] != supports] = -1.0
     leader = _leaders(similarity, np.where(semantic, cuts[SEMANTIC], cuts[OVERLAP]))
     at = np.arange(len(rows))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
 from conceptome.core import InputError
+from conceptome.enrichment.flags import flag_of, gene_kinds
 from conceptome.enrichment.gene_sets import GeneSets
 
 PerGene = pd.Series | Sequence[object] | np.ndarray
@@ -70,6 +71,16 @@ class GeneScores:
         genes = frame.columns.to_numpy()[order]
         return cls(_scores(frame)[:, order], frame.index.to_numpy(), genes, symbols[order], means)
 
+    def some(self, concepts: slice) -> GeneScores:
+        """Return the scores of some concepts.
+
+        Parameters
+        ----------
+        concepts
+            Which.
+        """
+        return replace(self, values=self.values[concepts], concepts=self.concepts[concepts])
+
     def universes(self) -> Iterator[GeneScores]:
         """Group the concepts that have scores for the same genes; concepts without any score are left out.
 
@@ -93,15 +104,33 @@ class GeneScores:
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
-    """The testable terms over one universe; sequences run parallel."""
+class Sets:
+    """Sets of genes of one universe; sequences run parallel."""
 
-    labels: pd.DataFrame
-    """``collection, term, name, size, overlap``."""
     genes: list[Int[np.ndarray, " _hits"]]
-    """Positions of each term's genes in the universe."""
+    """Positions of each set's genes in the universe."""
     weights: list[Float[np.ndarray, " _hits"]]
     """Weight of each of them; 1 where the collection gives none."""
+
+    @staticmethod
+    def joined(parts: Sequence[Sets]) -> Sets:
+        """Put sets one after the other."""
+        return Sets(
+            [genes for part in parts for genes in part.genes],
+            [weights for part in parts for weights in part.weights],
+        )
+
+    def subset(self, chosen: Int[np.ndarray, " _sets"]) -> Sets:
+        """Take some of the sets."""
+        return Sets([self.genes[at] for at in chosen], [self.weights[at] for at in chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class Terms(Sets):
+    """The testable terms over one universe."""
+
+    labels: pd.DataFrame
+    """``collection, term, name, size, overlap, flag``."""
 
     @classmethod
     def of(
@@ -127,7 +156,7 @@ class Terms:
         -------
         The terms to test, in the order given.
         """
-        positions = _positions(symbols)
+        positions, kinds = _positions(symbols), gene_kinds(symbols)
         labels, genes, weights = [], [], []
         for sets in collections:
             weighted = sets.weights or [(1.0,) * len(members) for members in sets.members]
@@ -137,12 +166,13 @@ class Terms:
                 present = [positions[members[at]] for at in known]
                 size = sum(map(len, present))
                 if min_size <= size <= min(max_size, len(symbols) - 1):
-                    labels.append((sets.collection, term, name, size, len(present) / len(members)))
                     genes.append(np.concatenate(present))
+                    flag = flag_of(kinds[genes[-1]])
+                    labels.append((sets.collection, term, name, size, len(present) / len(members), flag))
                     given = [weight_of[at] for at in known]
                     weights.append(np.repeat(given, [len(some) for some in present]))
-        columns = ["collection", "term", "name", "size", "overlap"]
-        return cls(pd.DataFrame(labels, columns=columns), genes, weights)
+        columns = ["collection", "term", "name", "size", "overlap", "flag"]
+        return cls(genes, weights, pd.DataFrame(labels, columns=columns))
 
 
 def _positions(symbols: Shaped[np.ndarray, " genes"]) -> dict[str, Int[np.ndarray, " _genes"]]:

@@ -26,7 +26,7 @@ from conceptome.core import (
 )
 from conceptome.dictionaries import Modules
 from conceptome.evaluation import SeedStability
-from conceptome.pipeline import storage
+from conceptome.pipeline import enrichment_files, storage
 from conceptome.pipeline.config import DEMO, RunConfig
 from conceptome.pipeline.folder import RunFolder, checksum
 
@@ -234,7 +234,7 @@ class Run:
     def enrichment(self, name: str) -> Enrichment | None:
         """Read ``enrichment`` or ``enrichment_de``; None where it could not be computed."""
         path = self.path / f"{name}.parquet"
-        return storage.load_enrichment(path) if path.exists() else None
+        return enrichment_files.load_enrichment(path) if path.exists() else None
 
     @property
     def themes(self) -> pd.DataFrame | None:

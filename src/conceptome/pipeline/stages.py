@@ -14,7 +14,7 @@ import pandas as pd
 
 from conceptome import attribution, counterfactuals, data, encoders, enrichment, evaluation
 from conceptome.core import Encoder, NotEditableError
-from conceptome.pipeline import storage
+from conceptome.pipeline import enrichment_files, storage
 from conceptome.pipeline.context import Run
 from conceptome.pipeline.embedding import embed_in_chunks
 from conceptome.pipeline.layout import umap_layout
@@ -171,7 +171,7 @@ def enrich(run: Run, folder: Path) -> Facts:
             gene_names=names,
             seed=config.seed,
         )
-        storage.save_enrichment(record, folder / f"{name}.parquet")
+        enrichment_files.save_enrichment(record, folder / f"{name}.parquet")
         counts[name] = int((record.table["q_global"] <= 0.05).sum())
         if name == "enrichment":
             grouped = enrichment.themes(record, run.ontology, gene_sets=run.gene_sets)

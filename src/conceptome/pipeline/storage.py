@@ -19,7 +19,6 @@ from conceptome.core import (
     BundleError,
     DifferentialExpression,
     Embeddings,
-    Enrichment,
     Evaluation,
     Pairs,
 )
@@ -261,23 +260,6 @@ def load_de(path: Path) -> DifferentialExpression:
         genes=genes,
         dictionary_id=meta["dictionary_id"],
     )
-
-
-def save_enrichment(record: Enrichment, path: Path) -> None:
-    """Write ``enrichment.parquet`` with its calibration beside the rows."""
-    write_table(
-        record.table,
-        path,
-        dictionary_id=record.dictionary_id,
-        rank_by=record.rank_by,
-        calibration=json.loads(record.calibration.to_json(orient="records")),
-    )
-
-
-def load_enrichment(path: Path) -> Enrichment:
-    """Read what `save_enrichment` wrote."""
-    table, meta = read_table(path)
-    return Enrichment(table, meta["dictionary_id"], pd.DataFrame(meta["calibration"]), meta["rank_by"])
 
 
 def save_evaluation(record: Evaluation, path: Path) -> None:

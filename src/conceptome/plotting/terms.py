@@ -57,6 +57,8 @@ def running_sum(
 def calibration(enrichment: Enrichment, *, ax: Axes | None = None) -> Axes:
     """Draw how often null controls fall under each level: on the line is calibrated, above is too liberal.
 
+    Rates of flagged terms on their own are left out.
+
     Parameters
     ----------
     enrichment
@@ -77,6 +79,7 @@ def calibration(enrichment: Enrichment, *, ax: Axes | None = None) -> Axes:
     if table.empty:
         msg = "This enrichment has no calibration table. Run cm.enrichment.gsea with calibrate=True."
         raise InputError(msg)
+    table = table[table["flag"] == ""]
     with style.styled():
         ax = style.axes_or_new(ax)
         lowest = float(table["alpha"].min()) / 3
