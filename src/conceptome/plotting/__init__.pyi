@@ -7,6 +7,7 @@ from .matchings import sensitivity
 from .measures import fidelity
 from .seeds import stability
 from .sweeps import sweep
+from .term_map import enrichment_map
 from .terms import calibration, running_sum
 from .themes import theme_dots
 from .thinning import completeness
@@ -18,6 +19,7 @@ __all__ = [
     "calibration",
     "completeness",
     "concept",
+    "enrichment_map",
     "faithfulness",
     "fidelity",
     "genes",

@@ -111,19 +111,26 @@ def name_rows(ax: Axes, names: Sequence[str]) -> None:
     ax.spines["left"].set_visible(False)
 
 
-def write_amounts(ax: Axes, amounts: Mapping[str, tuple[int, int]]) -> None:
-    """Write in the corner above the names of rows how many of each kind are drawn, and of how many.
+def amounts(drawn: Mapping[str, tuple[int, int]], joined_by: str) -> str:
+    """Say how many of each kind are drawn, and of how many.
 
     Parameters
     ----------
-    ax
-        Axes whose rows `name_rows` named.
-    amounts
+    drawn
         Number drawn and number there are, by kind.
+    joined_by
+        What stands between kinds.
     """
-    lines = [f"{kind}: {n if n == all_ else f'{n} of {all_}'}" for kind, (n, all_) in amounts.items()]
+    return joined_by.join(
+        f"{kind}: {n if n == every else f'{n} of {every}'}" for kind, (n, every) in drawn.items()
+    )
+
+
+def write_amounts(ax: Axes, drawn: Mapping[str, tuple[int, int]]) -> None:
+    """Write `amounts` in the corner above the names of rows, after `name_rows`."""
     across = ax.get_yaxis_transform()
-    ax.text(-0.03, -0.8, "\n".join(lines), transform=across, ha="right", va="bottom", fontsize=7, color=MUTED)
+    text = ax.text(-0.03, -0.8, amounts(drawn, "\n"), transform=across, fontsize=7, color=MUTED)
+    text.set(ha="right", va="bottom")
 
 
 def shorten(text: str, length: int = 28) -> str:
