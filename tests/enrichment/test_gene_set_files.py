@@ -43,6 +43,23 @@ def test_the_same_sets_however_the_lines_end(tmp_path, text):
     assert read_gmt(write(tmp_path / "other/go.gmt", text)).to_frame().equals(plain.to_frame())
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0b", "\x1c"])
+def test_only_ends_of_lines_end_lines(tmp_path, mark):
+    sets = read_gmt(write(tmp_path / "a.gmt", f"A\tone{mark}two\tCD3E\tCD3D\nB\tna\tMS4A1\n"))
+    assert sets.members == (("CD3E", "CD3D"), ("MS4A1",))
+    assert sets.sources[0] == f"one{mark}two"
+
+
+def test_a_gmx_without_descriptions_keeps_its_first_genes(tmp_path):
+    sets = read_gmx(write(tmp_path / "a.gmx", "\nA\tB\r\n\t\r\nCD3E\tMS4A1\r\n\t\r\nCD3D\t\r\n"))
+    assert sets.members == (("CD3E", "CD3D"), ("MS4A1",))
+
+
+def test_weights_of_enrichr_in_any_notation(tmp_path):
+    sets = read_gmt(write(tmp_path / "a.gmt", "A\t\tCD3E,1.0E-4\tCD3D,1e-05\tCD3G,-2\n"))
+    assert sets.members == (("CD3E", "CD3D", "CD3G"),)
+
+
 def test_enrichr_writes_ids_into_names_and_weights_onto_genes(tmp_path):
     sets = read_gmt(write(tmp_path / "enrichr.gmt", ENRICHR))
     assert sets.terms == ("GO:0042113", "R-HSA-983705", "WP236", "Interferon Alpha Response")
@@ -82,7 +99,7 @@ def test_msigdb_json(tmp_path):
         (
             read_gmx,
             "A,B\nna,na\nCD3E,MS4A1\n",
-            "column 1: 'CD3E,MS4A1' is no gene name. Separate genes by tabs, not by commas.",
+            "column 1: 'CD3E,MS4A1' is no gene name. Separate genes by tabs.",
         ),
         (
             read_gmx,
@@ -97,6 +114,32 @@ def test_msigdb_json(tmp_path):
             '"geneSymbols". Download it again, or take the GMT file.',
         ),
         (read_msigdb_json, "A\tna\tCD3E\n", "is not MSigDB's JSON (JSONDecodeError"),
+        (
+            read_msigdb_json,
+            '{"A": {"geneSymbols": "CD3E"}}',
+            "x.gmt, A: geneSymbols is no list of names or exactSource no text; expected MSigDB's JSON, "
+            'such as {"A": {"exactSource": "GO:0000001", "geneSymbols": ["CD3E", "CD3D"]}}. Mend the entry.',
+        ),
+        (read_msigdb_json, '{"A": {"geneSymbols": ["CD3E", null]}}', "A: geneSymbols is no list of names"),
+        (read_msigdb_json, '{"A": {"geneSymbols": {"CD3E": 1}}}', "A: geneSymbols is no list of names"),
+        (
+            read_msigdb_json,
+            '{"A": {"geneSymbols": ["CD3E"], "exactSource": 5}}',
+            "A: geneSymbols is no list of names or exactSource no text",
+        ),
+        (read_msigdb_json, "[" * 100_000, "is not MSigDB's JSON (RecursionError"),
+        (read_msigdb_json, '{"": {"geneSymbols": ["CD3E"]}}', "x.gmt, : the set has no name. Give it one."),
+        (
+            read_panglaodb,
+            "species\tofficial gene symbol\tcell type\tcanonical marker\nHs\tCD3E\n",
+            "x.gmt, line 2: found 2 tab-separated fields, expected 4 as in the first line. Fetch it again.",
+        ),
+        (
+            read_gmt,
+            "A\tna\tCD3E CD3D CD3G\n",
+            "line 1: 'CD3E CD3D CD3G' is no gene name. Separate genes by tabs.",
+        ),
+        (read_gmt, "A\tna\tCD3E|CD3D\n", "line 1: 'CD3E|CD3D' is no gene name. Separate genes by tabs."),
         (read_msigdb_json, '{"A": {"geneSymbols": []}}', "A: the set holds no genes. Leave it out."),
         (
             read_gmt,
@@ -157,6 +200,17 @@ def test_real_files_of_both_flavours(shared):
     assert all(term.startswith("GO:") for term in enrichr.terms)
     modules = read_gmt(folder / "blood_transcription_modules_BTM_2013.gmt")
     assert modules.terms[0] == "targets of FOSL1/2 (M0)"
+
+
+def test_a_null_source_is_no_source(tmp_path):
+    text = '{"GOBP_A": {"geneSymbols": ["CD3E"], "exactSource": null}}'
+    assert read_msigdb_json(write(tmp_path / "a.json", text)).terms == ("GOBP_A",)
+
+
+def test_blank_lines_and_nameless_genes_of_a_marker_table(tmp_path):
+    head = "species\tofficial gene symbol\tcell type\tcanonical marker\n"
+    text = head + "\nHs\tCD3E\tT cells\t1\nHs\t\tT cells\t1\n\n"
+    assert read_panglaodb(write(tmp_path / "a.tsv", text)).members == (("CD3E",),)
 
 
 def test_fetched_collections_load_by_name(tmp_path, monkeypatch):

@@ -62,7 +62,7 @@ def test_files_that_are_no_collection_are_refused(tmp_path, text, message):
 
 
 def test_missing_and_broken_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"There is no gene-set file at .*none\.gmt; expected a GMT file"):
+    with pytest.raises(InputError, match=r"There is no file at .*none\.gmt; expected a GMT file"):
         read_gmt(tmp_path / "none.gmt")
     broken = tmp_path / "broken.gmt.gz"
     broken.write_bytes(gzip.compress(GMT.encode())[:-12])

@@ -102,6 +102,14 @@ def test_gzip_and_windows_lines_read_alike(obo, tmp_path):
             "[Term]\nid: A:1\nis_a: A:2 ! gone\n",
             "line 1: the parent 'A:2' of A:1 is not among the 1 live terms (1 such references).",
         ),
+        (
+            "[Term]\nid: A:1\nis_a: ! gone\n",
+            "line 1: the parent '' of A:1 is not among the 1 live terms (1 such references).",
+        ),
+        (
+            "[Term]\nid: A:1\nis_obsolete: true\n",
+            "holds no [Term] that is not obsolete; expected an OBO file, such as go-basic.obo.",
+        ),
         ("[Term]\nid: A:1\nis_a: A:1\n", "The ontology has a cycle through 1 terms (A:1)"),
         (
             "".join(f"[Term]\nid: A:{term}\nis_a: A:{term % 3 + 1}\n" for term in (1, 2, 3)),

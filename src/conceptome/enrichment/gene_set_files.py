@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib import resources
-from itertools import zip_longest
+from itertools import dropwhile, zip_longest
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from conceptome.core import InputError
 from conceptome.data.download import Download
@@ -19,6 +17,7 @@ from conceptome.data.fetching import cache_folder
 from conceptome.data.gene_set_registry import COLLECTIONS, COLLECTRI, PANGLAODB
 from conceptome.enrichment.gene_sets import GeneSets
 from conceptome.enrichment.networks import read_network
+from conceptome.enrichment.text_lines import numbered_lines
 
 TermIds: TypeAlias = Literal["auto", "first"]
 
@@ -26,8 +25,10 @@ _ID = r"GO:\d{7}|R-[A-Z]{3}-\d+(?:\.\d+)?|HP:\d{7}|CL:\d{7}|MP:\d{7}|WP\d+|hsa\d
 ONTOLOGY_ID = re.compile(_ID)
 NAME_AND_ID = re.compile(rf"(?P<name>.*\S)\s+(?:\((?P<bracketed>{_ID})\)|(?P<plain>{_ID}))")
 """How Enrichr writes terms: ``B cell activation (GO:0042113)``, ``Signaling By BCR R-HSA-983705``."""
-ENRICHR_WEIGHT = re.compile(r",-?\d+(\.\d+)?$")
+ENRICHR_WEIGHT = re.compile(r",-?\d+(\.\d+)?([eE][-+]?\d+)?$")
 """Older libraries of Enrichr give genes a weight: ``CD3E,1.0``."""
+JOINED_BY_COMMAS, JOINED_BY = re.compile("[,;]"), re.compile(r"[,;|\s]")
+"""What genes are joined by where tabs are missing; a lone gene with a space or bar is taken for several."""
 SUFFIX = re.compile(r"\.(gmt|gmx|json)(\.gz)?$", re.IGNORECASE)
 
 Row: TypeAlias = tuple[str, str, Iterable[str], str]  # name, description, genes, where it stands
@@ -57,7 +58,7 @@ def read_gmt(path: Path | str, *, ids: TermIds = "auto") -> GeneSets:
     """
     path = Path(path)
     rows: list[Row] = []
-    for number, line in enumerate(_text(path, "GMT").splitlines(), start=1):
+    for number, line in numbered_lines(path, what="a GMT file"):
         fields = [field.strip() for field in line.split("\t")]
         if not any(fields):
             continue
@@ -96,8 +97,9 @@ def read_gmx(path: Path | str, *, ids: TermIds = "auto") -> GeneSets:
         If the file is missing, is no GMX file, or two sets have one identifier.
     """
     path = Path(path)
-    lines = [line.split("\t") for line in _text(path, "GMX").splitlines() if line.strip()]
-    columns = [[field.strip() for field in column] for column in zip_longest(*lines, fillvalue="")]
+    lines = (line for _, line in numbered_lines(path, what="a GMX file"))
+    fields = [line.split("\t") for line in dropwhile(lambda line: not line.strip(), lines)]
+    columns = [[field.strip() for field in column] for column in zip_longest(*fields, fillvalue="")]
     rows: list[Row] = []
     for number, column in enumerate(columns, start=1):
         if not any(column):
@@ -134,19 +136,31 @@ def read_msigdb_json(path: Path | str) -> GeneSets:
         If the file is missing or not of this kind, or two sets have one identifier.
     """
     path = Path(path)
+    text = "\n".join(line for _, line in numbered_lines(path, what="a JSON file"))
     try:
-        content = json.loads(_text(path, "JSON"))
-        rows: list[Row] = [
-            (name, entry.get("exactSource", ""), map(str, entry["geneSymbols"]), f"{path}, {name}")
-            for name, entry in content.items()
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        entries = [(name, entry["geneSymbols"], entry.get("exactSource")) for name, entry in _items(text)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         msg = (
             f"{path} is not MSigDB's JSON ({type(error).__name__}: {error}); expected an object that gives "
             'every set its "geneSymbols". Download it again, or take the GMT file.'
         )
         raise InputError(msg) from None
+    for name, genes, source in entries:
+        names = isinstance(genes, list) and all(isinstance(gene, str) for gene in genes)
+        if not names or not isinstance(source, str | None):
+            msg = (
+                f"{path}, {name}: geneSymbols is no list of names or exactSource no text; expected MSigDB's "
+                'JSON, such as {"A": {"exactSource": "GO:0000001", "geneSymbols": ["CD3E", "CD3D"]}}. Mend '
+                "the entry."
+            )
+            raise InputError(msg)
+    rows = [(name, source or "", genes, f"{path}, {name}") for name, genes, source in entries]
     return _collection(path, rows, "auto")
+
+
+def _items(text: str) -> Iterable[tuple[str, Any]]:
+    content = json.loads(text)
+    return list(content.items())
 
 
 READERS = {"gmt": read_gmt, "gmx": read_gmx, "json": read_msigdb_json}
@@ -172,18 +186,24 @@ def read_panglaodb(path: Path | str, *, species: Literal["Hs", "Mm"] = "Hs") -> 
         If the file is missing or is no such table.
     """
     path = Path(path)
-    text = _text(path, "PanglaoDB")
     wanted = ("species", "official gene symbol", "cell type", "canonical marker")
-    rows = [line.split("\t") for line in text.splitlines()]
-    if not rows or not set(wanted) <= set(rows[0]):
+    lines = numbered_lines(path, what="PanglaoDB's table")
+    head = next((line.split("\t") for _, line in lines), [])
+    if not set(wanted) <= set(head):
         msg = f"{path} is no marker table of PanglaoDB; expected the columns {', '.join(wanted)}."
         raise InputError(msg)
-    at = [rows[0].index(column) for column in wanted]
+    at = [head.index(column) for column in wanted]
     markers: dict[str, list[str]] = {}
-    for row in rows[1:]:
-        of, gene, cell_type, canonical = (row[column].strip() for column in at)
-        if species in of.split() and canonical == "1":
-            markers.setdefault(cell_type, []).append(gene)
+    for number, line in lines:
+        fields = line.split("\t")
+        if len(fields) < len(head) and line.strip():
+            found = f"found {len(fields)} tab-separated fields, expected {len(head)} as in the first line"
+            msg = f"{path}, line {number}: {found}. Fetch it again."
+            raise InputError(msg)
+        if line.strip():
+            of, gene, cell_type, canonical = (fields[column].strip() for column in at)
+            if species in of.split() and canonical == "1" and gene:
+                markers.setdefault(cell_type, []).append(gene)
     return GeneSets.from_mapping(markers, collection="panglaodb")
 
 
@@ -244,14 +264,18 @@ def _fetched(download: Download) -> GeneSets:
 def _collection(path: Path, rows: Iterable[Row], ids: TermIds) -> GeneSets:
     terms, names, sources, members = [], [], [], []
     for first, source, genes, where in rows:
+        if not first:
+            msg = f"{where}: the set has no name. Give it one."
+            raise InputError(msg)
         term, name = (first, first) if ids == "first" else _term(first, source)
         distinct = tuple(dict.fromkeys(filter(None, (ENRICHR_WEIGHT.sub("", gene) for gene in genes))))
         if not distinct:
             msg = f"{where}: the set holds no genes. Leave it out."
             raise InputError(msg)
-        joined = [gene for gene in distinct if "," in gene or ";" in gene]
-        if joined:
-            msg = f"{where}: {joined[0][:40]!r} is no gene name. Separate genes by tabs, not by commas."
+        joined = JOINED_BY if len(distinct) == 1 else JOINED_BY_COMMAS
+        wrong = next(filter(joined.search, distinct), None)
+        if wrong:
+            msg = f"{where}: {wrong[:40]!r} is no gene name. Separate genes by tabs."
             raise InputError(msg)
         terms.append(term)
         names.append(name)
@@ -268,19 +292,3 @@ def _term(first: str, source: str) -> tuple[str, str]:
     if parts:
         return parts["bracketed"] or parts["plain"], parts["name"]
     return first, first
-
-
-def _text(path: Path, kind: str) -> str:
-    if not path.is_file():
-        msg = f"There is no gene-set file at {path}; expected a {kind} file, plain or .gz. Check the path."
-        raise InputError(msg)
-    content = path.read_bytes()
-    try:
-        if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
-        return content.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        msg = (
-            f"{path} cannot be read as text ({error}); expected a {kind} file, plain or .gz. Fetch it again."
-        )
-        raise InputError(msg) from None

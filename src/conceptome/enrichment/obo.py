@@ -60,6 +60,12 @@ def read_obo(path: Path | str, *, relations: Sequence[str] = RELATIONS) -> Ontol
         msg = f"{path} holds no [Term]; expected an OBO file, such as go-basic.obo. Check the path."
         raise InputError(msg)
     live = [stanza for stanza in terms if stanza.one("is_obsolete") != "true"]
+    if not live:
+        msg = (
+            f"{path} holds no [Term] that is not obsolete; expected an OBO file, such as go-basic.obo. Check "
+            "the path."
+        )
+        raise InputError(msg)
     ids = _identifiers(live)
     namespace = header.one("default-namespace")
     alternatives, obsolete = _former(terms, set(ids))
@@ -96,7 +102,7 @@ class _Stanza:
 
     def parents(self, relations: Sequence[str]) -> Iterator[str]:
         if "is_a" in relations:
-            yield from (value.split()[0] for value in self.values.get("is_a", ()))
+            yield from (value.partition(" ")[0] for value in self.values.get("is_a", ()))
         for value in self.values.get("relationship", ()):
             relation, target, *_ = [*value.split(), "", ""]
             if relation in relations:
@@ -125,7 +131,7 @@ def _stanzas(path: Path) -> Iterator[_Stanza]:
 def _plain(value: str, tag: str) -> str:
     """Take away comments, trailing qualifiers and escapes."""
     if tag != "name":
-        value = value.split(" ! ", maxsplit=1)[0]
+        value = re.split(r"(?:^|\s)!\s", value, maxsplit=1)[0]
     if "{" in value:
         value = re.sub(r"(?<!\\)\{[^}]*\}\s*$", "", value)
     return re.sub(r"\\(.)", r"\1", value).strip() if "\\" in value else value.strip()
