@@ -85,3 +85,10 @@ def test_an_ontology_needs_the_sets_it_knows(ontology):
     others = GeneSets.from_mapping({"HALLMARK": ["a"]})
     with pytest.raises(InputError, match=r"The ontology knows no term of the gene sets given \(custom\)"):
         themes(enrichment(*ROWS), ontology, gene_sets=others)
+
+
+def test_terms_without_leading_edges_share_nothing(sets):
+    record = enrichment(("A", 2.0, 0.001, ""), ("B", 2.0, 0.002, ""), ("C", 2.0, 0.003, "g1"))
+    found = themes(record, gene_sets=sets)
+    assert list(found["n_terms"]) == [1, 1, 1]
+    assert list(found["similarity"]) == [1.0, 1.0, 1.0]

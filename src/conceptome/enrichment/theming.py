@@ -18,6 +18,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from conceptome.core import Enrichment, InputError, require_choice
+from conceptome.enrichment.gene_overlap import gene_overlap
 from conceptome.enrichment.gene_sets import GeneSets
 from conceptome.enrichment.ontology import Ontology
 from conceptome.enrichment.similarity import Similarity, information_content, semantic_similarity
@@ -176,8 +177,7 @@ def _similarity(
     rows: pd.DataFrame, meaning: _Meaning | None
 ) -> tuple[Float[np.ndarray, "terms terms"], np.ndarray]:
     """Compare terms by meaning where the ontology knows both, by their leading edges where not."""
-    edges = [frozenset(edge.split(";")) for edge in rows["leading_edge"]]
-    similarity = np.array([[len(a & b) / len(a | b) for b in edges] for a in edges])
+    similarity = gene_overlap([edge.split(";") if edge else [] for edge in rows["leading_edge"]])
     known = (rows["information_content"].notna()).to_numpy()
     if meaning is not None and known.any():
         terms = list(rows.loc[known, "ontology_id"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,11 @@ from matplotlib.textpath import TextPath
 
 from conceptome.core import InputError, require_at_least, require_choice
 from conceptome.enrichment import shared_themes
+from conceptome.enrichment.gene_overlap import Overlap, gene_overlap
 from conceptome.evaluation import readable_term
 from conceptome.plotting import style
 from conceptome.plotting.placing import place, sunflower
 from conceptome.plotting.themes import effect_of, require_findings
-
-Overlap: TypeAlias = Literal["jaccard", "overlap"]
 
 LETTERS = 6.5  # points
 LINE = 1.25 * LETTERS
@@ -76,8 +75,8 @@ def enrichment_map(
     every = _terms(found if concept is not None else shared_themes(found))
     table = every[every["theme"].isin(sorted(every["theme"].unique())[:n_themes])]
     table = table.sort_values(["p", "collection", "term"]).head(n_terms).sort_values("theme", kind="stable")
-    links = _overlaps(table["genes"].tolist(), overlap)
-    links[links < min_overlap] = 0.0
+    links = gene_overlap([term - {""} for term in table["genes"]], measure=overlap)
+    links[(links < min_overlap) | np.eye(len(links), dtype=bool)] = 0.0
     network = _Network.of(table, links)
     with style.styled():
         width, height = network.extent[1] / 72
@@ -106,22 +105,6 @@ def _terms(found: pd.DataFrame) -> pd.DataFrame:
     keys = ["collection", "term"]
     edges = ordered.groupby(keys)["leading_edge"].agg(";".join).str.split(";").map(frozenset)
     return ordered.drop_duplicates(keys).merge(edges.rename("genes").reset_index(), on=keys)
-
-
-def _overlaps(genes: list[frozenset[str]], overlap: Overlap) -> Float[np.ndarray, "terms terms"]:
-    names = {gene: at for at, gene in enumerate(sorted(frozenset().union(*genes) - {""}))}
-    member = np.zeros((len(genes), len(names)))
-    for row, of_term in enumerate(genes):
-        member[row, [names[gene] for gene in of_term if gene]] = 1.0
-    shared = member @ member.T
-    size = np.diag(shared)
-    if overlap == "jaccard":
-        whole = size[:, None] + size[None] - shared
-    else:
-        whole = np.minimum(size[:, None], size[None])
-    found = np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
-    np.fill_diagonal(found, 0.0)
-    return found
 
 
 @dataclass(frozen=True, eq=False)
