@@ -33,6 +33,7 @@ LINES = [
     line("MS4A1", "GO:0000001", "IMP", qualifier="NOT|involved_in"),
     line("CD19", "GO:0000009", "TAS"),
     line("LYZ", "GO:0000002", "HDA", aspect="F", qualifier="enables"),
+    line("MS4A1", "GO:0000002", "IMP", qualifier="not|enables"),
     line("NONE", "GO:0008150", "ND"),
     "",
 ]
@@ -48,7 +49,7 @@ def gaf(tmp_path):
 def test_reads_what_holds_and_counts_what_does_not(gaf):
     annotations = read_gaf(gaf)
     assert annotations.collection == "few"
-    assert annotations.n_negated == 1
+    assert annotations.n_negated == 2
     assert list(annotations.table.columns) == ["gene", "term", "aspect", "evidence", "qualifier", "taxon"]
     assert list(annotations.table["gene"]) == ["CD3E", "CD3E", "CD3D", "CD19", "LYZ", "NONE"]
     assert list(read_gaf(gaf, genes="id").table["gene"])[:2] == ["id_CD3E", "id_CD3E"]
@@ -80,6 +81,10 @@ def test_says_what_was_not_understood(gaf, tmp_path):
     ("text", "message"),
     [
         ("!gaf-version: 2.2\n", "holds no annotation (0 with NOT); expected a GAF file."),
+        (
+            line("", "GO:0000001", "IDA"),
+            "line 1: the gene has no symbol. Leave the line out or take another column.",
+        ),
         ("CD3E\tGO:0000001\n", "line 1: found 2 tab-separated fields, expected 15 to 17"),
         (line("CD3E", "GO:0000001", "QQQ"), "line 1: the evidence 'QQQ' is unknown; expected EXP"),
     ],

@@ -107,3 +107,10 @@ def test_real_collections_read_whole(shared):
     assert len(go) == 7263
     assert all(term.startswith("GO:") for term in go.terms)
     assert len(read_gmt(shared / "data/genesets/hallmark_msigdb_v2024.1.Hs.symbols.gmt")) == 50
+
+
+def test_sources_go_with_terms():
+    message = "The collection 'x' has 1 sources for 2 terms; expected one for each, or none."
+    with pytest.raises(InputError) as error:
+        GeneSets("x", ("A", "B"), ("A", "B"), (("TP53",), ("MYC",)), sources=("link",))
+    assert str(error.value) == message

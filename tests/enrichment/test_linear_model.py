@@ -87,7 +87,7 @@ def test_missing_genes_and_sizes(scores, network):
         ("a,b\nx,y\n", "has no column source or tf or regulator; it has a, b. Rename one."),
         (
             "source,target,weight\nA,x,high\n",
-            "1 edges have a weight that is no number; expected such as 1, -1 or 0.5.",
+            "1 edges have a weight that is no finite number; expected such as 1, -1 or 0.5.",
         ),
         (
             "source,target,weight\nA,x,1\nA,x,-1\n",

@@ -113,7 +113,12 @@ def read_gaf(path: Path | str, *, genes: GeneColumn = "symbol") -> Annotations:
         if not line.strip() or line.startswith("!"):
             continue
         fields = _fields(line, where=f"{path}, line {number}")
-        if "NOT" in fields[3].split("|"):
+        if not fields[column]:
+            msg = (
+                f"{path}, line {number}: the gene has no {genes}. Leave the line out or take another column."
+            )
+            raise InputError(msg)
+        if "NOT" in fields[3].upper().split("|"):
             n_negated += 1
         else:
             rows.append((fields[column], fields[4], fields[8], fields[6], fields[3], fields[12]))

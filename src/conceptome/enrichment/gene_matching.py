@@ -74,7 +74,7 @@ def match_genes(
     )
     renamed = {gene: found for gene, found, _, _ in rows if found}
     now = [[renamed.get(gene, gene) for gene in genes_of] for genes_of in gene_sets.members]
-    kept = [[at for at, gene in enumerate(row) if row.index(gene) == at] for row in now]
+    kept = [sorted({gene: at for at, gene in reversed(list(enumerate(row)))}.values()) for row in now]
     members = tuple(tuple(row[at] for at in first) for row, first in zip(now, kept, strict=True))
     weights = tuple(
         tuple(row[at] for at in first)

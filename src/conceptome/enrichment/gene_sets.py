@@ -38,6 +38,10 @@ class GeneSets:
                 f"The collection {self.collection!r} has {lengths}; expected one name and one list per term."
             )
             raise InputError(msg)
+        if self.sources and len(self.sources) != len(self.terms):
+            found = f"{len(self.sources)} sources for {len(self.terms)} terms"
+            msg = f"The collection {self.collection!r} has {found}; expected one for each, or none."
+            raise InputError(msg)
         if self.weights and [len(row) for row in self.weights] != [len(genes) for genes in self.members]:
             msg = f"The weights of {self.collection!r} do not fit its terms; expected one for each gene."
             raise InputError(msg)

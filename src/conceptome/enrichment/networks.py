@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from conceptome.core import InputError
@@ -35,7 +37,8 @@ def read_network(path: Path | str, *, levels: str | None = None) -> GeneSets:
     Raises
     ------
     InputError
-        If the file is missing or no such table, gives an edge two weights or a weight that is no number, or
+        If the file is missing or no such table, names an edge in part, gives it two weights or one that
+        is no finite number, or
         has no level of confidence that was asked for.
     """
     path = Path(path)
@@ -44,15 +47,19 @@ def read_network(path: Path | str, *, levels: str | None = None) -> GeneSets:
         raise InputError(msg)
     try:
         frame = pd.read_csv(path, sep=None, engine="python", keep_default_na=False)
-    except (ValueError, OSError, EOFError, zlib.error) as error:
+    except (ValueError, OSError, EOFError, csv.Error, zlib.error) as error:
         msg = f"{path} cannot be read as a table ({' '.join(str(error).split())}). Give a .csv or .tsv."
         raise InputError(msg) from error
+    if not isinstance(frame.index, pd.RangeIndex):  # the reader takes unnamed columns for names of rows
+        named = ", ".join(map(str, frame.columns))
+        msg = f"{path} has more fields in its rows than names in its first line ({named}). Name every column."
+        raise InputError(msg)
     if levels is not None:
         frame = _of_levels(frame, levels, path)
     source, target = _column(frame, SOURCES, path), _column(frame, TARGETS, path)
-    named = [name for name in WEIGHTS if name in frame]
+    weights = [name for name in WEIGHTS if name in frame]
     edges = pd.DataFrame({"source": frame[source].astype(str), "target": frame[target].astype(str)})
-    edges["weight"] = pd.to_numeric(frame[named[0]], errors="coerce") if named else 1.0
+    edges["weight"] = pd.to_numeric(frame[weights[0]], errors="coerce") if weights else 1.0
     edges = edges.drop_duplicates()
     _check(edges, path)
     by_source = edges.groupby("source", sort=False)
@@ -84,9 +91,14 @@ def _of_levels(frame: pd.DataFrame, levels: str, path: Path) -> pd.DataFrame:
 
 
 def _check(edges: pd.DataFrame, path: Path) -> None:
-    unclear = edges[edges["weight"].isna()]
-    if len(unclear):
-        msg = f"{path}: {len(unclear)} edges have a weight that is no number; expected such as 1, -1 or 0.5."
+    nameless = (edges[["source", "target"]] == "").any(axis=1).sum()
+    if nameless:
+        msg = f"{path}: {nameless} edges have no source or no target. Leave them out."
+        raise InputError(msg)
+    unclear = (~np.isfinite(edges["weight"])).sum()
+    if unclear:
+        found = f"{unclear} edges have a weight that is no finite number"
+        msg = f"{path}: {found}; expected such as 1, -1 or 0.5."
         raise InputError(msg)
     twice = edges[edges.duplicated(["source", "target"])]
     if len(twice):
