@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,3 +107,10 @@ def test_real_enrichments(demo_records):
     by_t = gsea(demo_records.de.scores("t_test"), demo_records.gene_sets, min_size=5, n_permutations=200)
     similar = contrast(demo_records.enrichment_de, by_t, names=("wilcoxon", "t"), alpha=0.2)
     assert similar.jaccard > result.jaccard
+
+
+def test_one_name_for_two_is_refused():
+    found = record({0: [1]})
+    message = "names is ('gsea', 'gsea'), expected two that differ."
+    with pytest.raises(InputError, match=re.escape(message)):
+        contrast(found, found, names=("gsea", "gsea"))

@@ -1,4 +1,5 @@
 import gzip
+import re
 
 import pytest
 
@@ -80,6 +81,21 @@ def test_follows_the_relations_asked_for(obo):
     assert read_obo(path, relations=["is_a"]).ancestors_of("T:0002") == ("T:0001",)
     regulated = read_obo(path, relations=["is_a", "regulates"])
     assert regulated.ancestors_of("T:0002") == ("T:0001", "T:0004")
+
+
+def test_a_bare_relation_is_refused(obo):
+    message = "relations is the text 'part_of', expected a list such as ['is_a', 'part_of']."
+    with pytest.raises(InputError, match=re.escape(message)):
+        read_obo(obo(SMALL), relations="part_of")
+
+
+def test_replacements_are_followed_to_a_live_term(obo):
+    retired = "[Term]\nid: T:{}\nis_obsolete: true\nreplaced_by: T:{}\n"
+    chain = retired.format("0092", "0090") + "alt_id: T:0093\n\n"  # T:0090 was replaced by T:0004
+    ring = retired.format("0094", "0095") + "\n" + retired.format("0095", "0094")
+    ontology = read_obo(obo(SMALL + "\n" + chain + ring))
+    assert ontology.alternatives["T:0092"] == ontology.alternatives["T:0093"] == "T:0004"
+    assert {"T:0094", "T:0095"} <= ontology.obsolete
 
 
 def test_gzip_and_windows_lines_read_alike(obo, tmp_path):

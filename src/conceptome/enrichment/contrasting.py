@@ -68,8 +68,11 @@ def contrast(
     Raises
     ------
     InputError
-        If they have no test in common.
+        If they have no test or their name in common.
     """
+    if names[0] == names[1]:
+        msg = f"names is {names}, expected two that differ."
+        raise InputError(msg)
     tests = one.table.merge(other.table, on=KEYS, suffixes=("_one", "_other"))
     if tests.empty:
         msg = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -51,8 +51,11 @@ def read_obo(path: Path | str, *, relations: Sequence[str] = RELATIONS) -> Ontol
     ------
     InputError
         If the file is missing or no OBO file, a term has no identifier or is defined twice, a parent is
-        missing or obsolete, or the graph has a cycle.
+        missing or obsolete, the graph has a cycle, or `relations` is a bare text.
     """
+    if isinstance(relations, str):
+        msg = f"relations is the text {relations!r}, expected a list such as ['is_a', 'part_of']."
+        raise InputError(msg)
     path = Path(path)
     header, *stanzas = _stanzas(path)
     terms = [stanza for stanza in stanzas if stanza.kind == "Term"]
@@ -168,12 +171,18 @@ def _former(terms: Sequence[_Stanza], live: set[str]) -> tuple[dict[str, str], f
     successors = {former: stanza.id for stanza in terms for former in stanza.values.get("alt_id", ())}
     retired = {stanza.id: stanza.one("replaced_by") for stanza in terms if stanza.id not in live}
     successors.update(retired)
-    alternatives = {
-        former: successor
-        for former, successor in successors.items()
-        if former not in live and successor in live
-    }
+    found = {former: _successor(former, successors, live) for former in successors if former not in live}
+    alternatives = {former: term for former, term in found.items() if term}
     return alternatives, frozenset(retired.keys() - alternatives.keys())
+
+
+def _successor(term: str, successors: Mapping[str, str], live: set[str]) -> str:
+    """Follow replacements to a live term; empty if there is none."""
+    passed: set[str] = set()
+    while term and term not in live and term not in passed:
+        passed.add(term)
+        term = successors.get(term, "")
+    return term if term in live else ""
 
 
 def _subsets(live: Sequence[_Stanza]) -> dict[str, tuple[str, ...]]:

@@ -32,9 +32,9 @@ def numbered_lines(path: Path, *, what: str) -> Iterator[tuple[int, str]]:
     if not path.is_file():
         msg = f"There is no file at {path}; expected {what}, plain or .gz. Check the path."
         raise InputError(msg)
-    with path.open("rb") as file:
-        opener = gzip.open if file.read(2) == b"\x1f\x8b" else open
     try:
+        with path.open("rb") as file:
+            opener = gzip.open if file.read(2) == b"\x1f\x8b" else open
         with opener(path, "rt", encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 yield number, line.rstrip("\r\n")
