@@ -6,13 +6,24 @@ import pytest
 import scanpy as sc
 from anndata import AnnData
 
+import conceptome as cm
 from conceptome.core import DictionaryMismatchError, Embeddings, InputError
 from conceptome.dictionaries import NeuronDictionary, PcaDictionary, TopK, TopKDictionary, Weights, train
 from conceptome.encoders import PrecomputedEncoder
 from conceptome.evaluation import evaluate, label_concepts
 
 BASELINES = {"neurons", "pca", "ica", "nmf", "kmeans", "random_sae"}
-METRICS = {"r2", "r2_dimension_min", "r2_dimension_median", "l0", "dead", "inactive_heldout", "n_units"}
+METRICS = {
+    "r2",
+    "r2_dimension_min",
+    "r2_dimension_median",
+    "l0",
+    "dead",
+    "inactive_heldout",
+    "n_units",
+    "neighbours_kept_activations",
+    "neighbours_kept_reconstruction",
+}
 LABEL_METRICS = {
     "best_f1",
     "mean_best_f1",
@@ -20,6 +31,19 @@ LABEL_METRICS = {
     "units_matching",
     "probe_macro_f1_activations",
     "probe_macro_f1_reconstruction",
+    "knn_accuracy_activations",
+    "knn_accuracy_reconstruction",
+    "knn_purity_activations",
+    "knn_purity_reconstruction",
+    "chance_f1",
+    "mean_f1_excess",
+    "labels_above_chance",
+    "factual_purity_top",
+    "factual_purity_stratified",
+    "absorption",
+    "label_absorption",
+    "units_per_label",
+    "units_of_label",
 }
 
 
@@ -50,9 +74,11 @@ def test_every_dictionary_has_every_measure(evaluated):
     assert set(evaluated.measures.dictionary) == BASELINES | {"topk", "embedding"}
     for _, rows in evaluated.measures[evaluated.measures.dictionary != "embedding"].groupby("dictionary"):
         assert set(rows.metric) == METRICS | LABEL_METRICS
-    assert list(evaluated.measures.columns) == ["dictionary", "metric", "label_key", "label", "value", "sd"]
+    assert list(evaluated.measures.columns) == [
+        "dictionary", "metric", "label_key", "label", "value", "sd", "low", "high",
+    ]  # fmt: skip
     assert list(evaluated.units.columns) == [
-        "dictionary", "label_key", "label", "unit", "threshold", "f1_validation", "f1",
+        "dictionary", "label_key", "label", "unit", "threshold", "f1_validation", "f1", "f1_chance",
     ]  # fmt: skip
     assert not evaluated.measures.duplicated(["dictionary", "metric", "label_key", "label"]).any()
 
@@ -206,3 +232,79 @@ def test_refuses_a_text_for_a_list_of_labels_and_a_negative_seed(pbmc):
     with pytest.raises(InputError) as seed:
         evaluate(adata, None, dictionary, label_keys=[], embeddings=embeddings, seed=-1)
     assert str(seed.value) == "seed is -1, expected at least 0."
+
+
+def test_measures_of_understanding_are_plausible_on_real_cells(evaluated):
+    assert value(evaluated, "topk", "mean_f1_excess") > 0.2
+    assert value(evaluated, "topk", "chance_f1", "CD19+ B") < 0.4
+    assert value(evaluated, "kmeans", "factual_purity_top") > value(
+        evaluated, "neurons", "factual_purity_top"
+    )
+    assert value(evaluated, "neurons", "neighbours_kept_reconstruction") > 0.99
+    assert value(evaluated, "kmeans", "units_per_label") > value(evaluated, "pca", "units_per_label")
+    assert value(evaluated, "embedding", "knn_accuracy_embedding") > 0.5
+    assert evaluated.seeds == (0,)
+    assert set(evaluated.missing) == {"loss_recovered", "random_encoder"}
+
+
+@pytest.fixture(scope="module")
+def demo():
+    adata = cm.data.demo()
+    adata.obs["lane"] = pd.Categorical([f"lane{i % 3}" for i in range(adata.n_obs)])
+    encoder = cm.encoders.fit("linear", adata, options=cm.encoders.LinearOptions(n_components=8), seed=0)
+    dictionary = train(encoder.embed(adata), TopK(n_concepts=32, k=4, max_epochs=60), seed=0, progress=False)
+    evaluation = evaluate(adata, encoder, dictionary, label_keys=["cell_type"], batch_key="lane", n_seeds=2)
+    return adata, encoder, dictionary, evaluation
+
+
+def test_several_seeds_and_a_random_encoder(demo):
+    *_, evaluation = demo
+    assert evaluation.seeds == (0, 1)
+    assert not evaluation.missing
+    assert evaluation.measures.dictionary.iloc[0] == "topk"
+    assert set(evaluation.measures.dictionary) == BASELINES | {"topk", "embedding", "random_encoder"}
+    table = evaluation.measures
+    rows = table[(table.dictionary == "topk") & (table.metric == "r2")]
+    assert rows["sd"].item() == pytest.approx((rows["high"] - rows["low"]).item() / np.sqrt(2))
+    assert rows["value"].item() == pytest.approx((rows["high"] + rows["low"]).item() / 2)
+    assert value(evaluation, "embedding", "loss_mean") > value(evaluation, "embedding", "loss_embedding")
+    assert value(evaluation, "neurons", "loss_recovered") == pytest.approx(1, abs=1e-4)
+    assert 0 < value(evaluation, "topk", "loss_recovered") < 1
+    assert value(evaluation, "topk", "mean_best_f1") > value(evaluation, "random_encoder", "mean_best_f1")
+
+
+def test_the_batch_is_told_by_chance_where_it_means_nothing(demo):
+    *_, evaluation = demo
+    table = evaluation.measures[evaluation.measures.label_key == "lane"]
+    told = table[table.metric.str.startswith("probe_macro_f1")]
+    assert told["value"].between(0.2, 0.45).all()
+    mixed = table[(table.metric == "ilisi_embedding") & (table.dictionary == "embedding")]
+    assert mixed["value"].item() > 0.8
+
+
+def test_seeds_that_are_given_are_those_that_are_trained(demo):
+    adata, encoder, dictionary, evaluation = demo
+    from conceptome.evaluation import train_like
+
+    ordered = encoder.embed(adata[np.argsort(adata.obs_names)])
+    second = train_like(dictionary, ordered, seed=1, groups=None)
+    again = evaluate(adata, encoder, [dictionary, second], label_keys=["cell_type"], batch_key="lane")
+    pd.testing.assert_frame_equal(again.measures, evaluation.measures)
+
+
+def test_the_phase_is_refused_where_genes_lack(demo):
+    adata, encoder, dictionary, _ = demo
+    few = adata[:, :60].copy()
+    with pytest.raises(InputError, match="The cell-cycle phase cannot be told: "):
+        evaluate(few, None, dictionary, label_keys=["phase"], embeddings=encoder.embed(adata))
+
+
+def test_other_seeds_need_a_recipe(demo):
+    adata, encoder, _, _ = demo
+    neurons = NeuronDictionary.fit(encoder.embed(adata))
+    with pytest.raises(InputError) as caught:
+        evaluate(adata, encoder, neurons, label_keys=[], n_seeds=3)
+    assert str(caught.value) == (
+        f"Dictionary {neurons.dictionary_id} (neurons) names no training options, so that no other seed of "
+        "it can be trained. Give dictionaries of several seeds, or n_seeds=1."
+    )

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score
 
 from conceptome.core import Activations, InputError
-from conceptome.evaluation import label_concepts, match_units
+from conceptome.evaluation import chance_f1, label_concepts, match_units
 from conceptome.evaluation.units import choose_thresholds, score_thresholds
 
 # few distinct values, so that ties and inactive units are frequent
@@ -116,3 +116,15 @@ def test_labels_that_are_all_rare_leave_concepts_unlabelled_with_a_warning(caplo
     assert frame["best_label"].tolist() == [""] * 4
     assert frame["best_label_f1"].isna().all()
     assert frame.index.equals(label_concepts(a, labels).index)
+
+
+def test_chance_keeps_frequencies_and_finds_nothing():
+    a, labels, test = cells(n=1000)
+    chance = chance_f1(a, labels, test=test, n_shuffles=4, seed=0)
+    table, _ = match_units(a, labels, test=test)
+    assert chance.shape == (4, 4)
+    assert np.isnan(chance[:, table["label"] == "rare"]).all()
+    assert (chance[:, table["label"] == "b"] < 0.3).all()
+    assert table.set_index("label").loc["b", "f1"] == 1
+    frequent = table["label"] == "a"  # a unit that is always active reaches as much without knowing anything
+    assert chance[:, frequent].mean() == pytest.approx(table.loc[frequent, "f1"].item(), abs=0.03)

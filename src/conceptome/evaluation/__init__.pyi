@@ -1,29 +1,51 @@
+from .absorption import LabelUnits, carry_labels
+from .cells import EvaluatedCells, read_cells
+from .downstream import Downstream
+from .factuals import factual_purity
 from .fidelity import measure_fidelity
-from .measures import evaluate
+from .measures import SeedMeasures, combine, evaluate, measure_seed, scrambled_embeddings, why_no_control
+from .mixing import ilisi, lisi
 from .naming import name_concepts
-from .perturbation import PerturbationCheck, check_perturbations
-from .probes import probe
+from .neighbours import label_neighbours, neighbours_kept
+from .phase import cell_cycle_phase
+from .probes import fit_probe, probe
 from .programmes import Recovery, recovery
+from .retraining import train_like
 from .seeds import SeedStability, measure_seeds
-from .shifts import concept_shifts
 from .splits import seeded_split
 from .term_words import readable_term
-from .units import label_concepts, match_units
+from .units import chance_f1, label_concepts, match_units
 
 __all__ = [
-    "PerturbationCheck",
+    "Downstream",
+    "EvaluatedCells",
+    "LabelUnits",
     "Recovery",
+    "SeedMeasures",
     "SeedStability",
-    "check_perturbations",
-    "concept_shifts",
+    "carry_labels",
+    "cell_cycle_phase",
+    "chance_f1",
+    "combine",
     "evaluate",
+    "factual_purity",
+    "fit_probe",
+    "ilisi",
     "label_concepts",
+    "label_neighbours",
+    "lisi",
     "match_units",
     "measure_fidelity",
+    "measure_seed",
     "measure_seeds",
     "name_concepts",
+    "neighbours_kept",
     "probe",
+    "read_cells",
     "readable_term",
     "recovery",
+    "scrambled_embeddings",
     "seeded_split",
+    "train_like",
+    "why_no_control",
 ]

@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, TypeAlias
+
 import numpy as np
 from jaxtyping import Bool, Float
 
 from conceptome.core import Csr
 from conceptome.data.columns import MIN_LABEL_CELLS
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+else:
+    Pipeline: TypeAlias = Any
+
+
+def fit_probe(features: Float[np.ndarray, "cells features"] | Csr, labels: np.ndarray) -> Pipeline:
+    """Fit a logistic regression of the label.
+
+    Parameters
+    ----------
+    features
+        Representation of each training cell, dense or CSR.
+    labels
+        Label of each training cell, strings; those with fewer than 5 cells are not learned.
+
+    Returns
+    -------
+    `sklearn.pipeline.Pipeline` of a `StandardScaler` and a `LogisticRegression`, both fitted on these cells.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    learnt = np.isin(labels, frequent(labels))
+    dense = features if isinstance(features, np.ndarray) else features.toarray()
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    model.fit(dense[learnt], labels[learnt])
+    return model
 
 
 def probe(
@@ -17,7 +49,8 @@ def probe(
 ) -> float:
     """Fit a logistic regression of the label on training cells and score it on test cells.
 
-    Features are standardised with the training cells' mean and standard deviation.
+    Features are standardised with the training cells' mean and standard deviation; which labels are learned
+    depends on training cells alone.
 
     Parameters
     ----------
@@ -32,22 +65,19 @@ def probe(
     -------
     Macro-F1 over the labels with at least 5 cells in both parts; NaN if there are fewer than two.
     """
-    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    names = np.unique(labels)
-    scored = [
-        name
-        for name in names
-        if min((labels[test] == name).sum(), (labels[~test] == name).sum()) >= MIN_LABEL_CELLS
-    ]
+    learnt = frequent(labels[~test])
+    scored = [name for name in learnt if name in frequent(labels[test])]
     if len(scored) < 2:
         return float("nan")
-    usable = np.isin(labels, scored)
-    learn, score = np.flatnonzero(usable & ~test), np.flatnonzero(usable & test)
+    rows = np.flatnonzero(test & np.isin(labels, learnt))
     dense = features if isinstance(features, np.ndarray) else features.toarray()
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    model.fit(dense[learn], labels[learn])
-    return float(f1_score(labels[score], model.predict(dense[score]), labels=scored, average="macro"))
+    predicted = fit_probe(dense[~test], labels[~test]).predict(dense[rows])
+    return float(f1_score(labels[rows], predicted, labels=scored, average="macro", zero_division=0))
+
+
+def frequent(labels: np.ndarray) -> list[str]:
+    """List the labels that have at least 5 cells, by name."""
+    names, counts = np.unique(labels, return_counts=True)
+    return [str(name) for name in names[counts >= MIN_LABEL_CELLS]]

@@ -112,22 +112,57 @@ def match_units(
     """
     names = np.unique(labels)
     members = membership(labels, names.tolist())
-    enough = np.minimum(members[test].sum(axis=0), members[~test].sum(axis=0)) >= MIN_LABEL_CELLS
+    known = members[~test].sum(axis=0) >= MIN_LABEL_CELLS
     table = pd.DataFrame(
         {"label": names, "unit": -1, "threshold": np.nan, "f1_validation": np.nan, "f1": np.nan}
     )
-    if not enough.any():
+    if not known.any():
         return table, float("nan")
-    thresholds, f1_validation = choose_thresholds(activations[~test], members[~test][:, enough])
-    f1 = score_thresholds(activations[test], members[test][:, enough], thresholds)
-    unit, column = np.argmax(f1_validation, axis=0), np.arange(int(enough.sum()))
-    reached = thresholds[unit, column]
-    table.loc[enough, "unit"] = unit
-    table.loc[enough, "threshold"] = np.where(np.isfinite(reached), reached, np.nan)
-    table.loc[enough, "f1_validation"] = f1_validation[unit, column]
-    table.loc[enough, "f1"] = f1[unit, column]
+    thresholds, f1_validation = choose_thresholds(activations[~test], members[~test][:, known])
+    f1 = score_thresholds(activations[test], members[test][:, known], thresholds)
     own_label = np.argmax(f1_validation, axis=1)
-    return table, float((f1[np.arange(len(f1)), own_label] >= MATCH_F1).mean())
+    matching = float((f1[np.arange(len(f1)), own_label] >= MATCH_F1).mean())
+    unit, column = np.argmax(f1_validation, axis=0), np.arange(int(known.sum()))
+    reached = thresholds[unit, column]
+    table.loc[known, "unit"] = unit
+    table.loc[known, "threshold"] = np.where(np.isfinite(reached), reached, np.nan)
+    table.loc[known, "f1_validation"] = f1_validation[unit, column]
+    table.loc[known, "f1"] = f1[unit, column]
+    unscored = members[test].sum(axis=0) < MIN_LABEL_CELLS
+    table.loc[unscored, ["unit", "threshold", "f1_validation", "f1"]] = [-1, np.nan, np.nan, np.nan]
+    return table, matching
+
+
+def chance_f1(
+    activations: Csr, labels: np.ndarray, *, test: Bool[np.ndarray, " cells"], n_shuffles: int, seed: int
+) -> Float[np.ndarray, "shuffles labels"]:
+    """Measure what the best unit reaches for each label where units know nothing of labels.
+
+    The whole of `match_units` is repeated with the labels shuffled within the validation and within the test
+    cells: every unit keeps the frequency with which it is active, every label its number of cells, and the
+    choice of the best of all units gains as much by luck.
+
+    Parameters
+    ----------
+    activations, labels, test
+        As for `match_units`.
+    n_shuffles
+        How often.
+    seed
+        Decides the shuffles.
+
+    Returns
+    -------
+    F1 on test cells, in the order of the table of `match_units`; NaN for labels that are not scored.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(n_shuffles):
+        shuffled = labels.copy()
+        for part in (np.flatnonzero(test), np.flatnonzero(~test)):
+            shuffled[part] = labels[rng.permutation(part)]
+        found.append(match_units(activations, shuffled, test=test)[0]["f1"].to_numpy())
+    return np.array(found)
 
 
 def label_concepts(
