@@ -42,6 +42,7 @@ def demo_records() -> SimpleNamespace:
     settings = {"min_size": 5, "n_permutations": 200, "seed": 0}
     return SimpleNamespace(
         adata=adata,
+        dictionary=dictionary,
         activations=activations,
         pairs=pairs,
         attributions=attributions,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from conceptome import (
+        atlas,
         attribution,
         core,
         counterfactuals,
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "atlas",
     "attribution",
     "core",
     "counterfactuals",

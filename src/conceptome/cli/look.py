@@ -11,9 +11,9 @@ from conceptome.cli.shared import EXIT_DONE, add_verb, tell
 
 def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this type
     """Add the verbs that look at what exists."""
-    text = "tell what a data file or a run folder is, whether it is fit for use, what to do next"
+    text = "tell what a data file, a run folder or an atlas is, whether it is fit for use, what to do next"
     parser = add_verb(verbs, "inspect", text, _inspect)
-    parser.add_argument("target", metavar="DATA.h5ad|RUN")
+    parser.add_argument("target", metavar="DATA.h5ad|RUN|ATLAS")
     parser.add_argument("--concept", type=int, metavar="N", help="show the genes of a concept of the run")
     parser.add_argument("--gene", metavar="GENE", help="show the concepts of a gene")
     parser.add_argument("--n", type=int, default=20, help="rows to show (default: %(default)s)")
@@ -34,11 +34,13 @@ def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from conceptome import data, pipeline
+    from conceptome import atlas, data, pipeline
 
     target = Path(options.target)
     if options.concept is not None or options.gene is not None:
         tell(pipeline.describe_drivers(target, concept=options.concept, gene=options.gene, n=options.n))
+    elif atlas.is_atlas(target):
+        tell(atlas.describe(target))
     elif target.is_dir():
         tell(pipeline.describe_run(target))
     else:

@@ -1,3 +1,5 @@
+from .building import atlas_contents as atlas_contents
+from .building import build_atlas as build_atlas
 from .comparing import compare_runs as compare_runs
 from .config import RunConfig as RunConfig
 from .config import build_config as build_config

@@ -1,0 +1,92 @@
+"""Whether every byte of an atlas is what was written, and what is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from conceptome.atlas.manifest import checksum, damaged
+from conceptome.atlas.reader import Atlas
+from conceptome.atlas.schema import FORMAT, MANIFEST
+from conceptome.core import BundleError
+
+
+def check(path: Path | str) -> str:
+    """Compare every byte of an atlas with its checksums.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Returns
+    -------
+    A line that says what was checked.
+
+    Raises
+    ------
+    BundleError
+        If anything differs; the message names every file that does.
+    """
+    with Atlas.open(path) as atlas:
+        files = atlas.manifest["files"]
+        wrong = [
+            name
+            for name, entry in tqdm(files.items(), desc="check", unit="file", disable=None)
+            if checksum(atlas.path, name) != entry["sha256"]
+        ]
+        if wrong:
+            why = f"the bytes of {', '.join(wrong)} are not those that were written"
+            raise BundleError(damaged(atlas.path, why))
+        faults = [row[0] for row in atlas.rows("PRAGMA integrity_check")]
+        if faults != ["ok"]:
+            raise BundleError(damaged(atlas.path, f"SQLite finds: {'; '.join(faults[:3])}"))
+        found = {item.relative_to(atlas.path).as_posix() for item in atlas.path.rglob("*") if item.is_file()}
+        strange = sorted(found - set(files) - {MANIFEST})
+        size = sum(entry["bytes"] for entry in files.values()) / 2**20
+        text = f"{path} is whole: {len(files)} files, {size:,.1f} MB, digest {atlas.digest}."
+        return f"{text} Not part of it: {', '.join(strange)}." if strange else text
+
+
+def describe(path: Path | str) -> str:
+    """Tell what an atlas holds and what to do next.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Returns
+    -------
+    Several lines of text.
+
+    Raises
+    ------
+    BundleError
+        If it is no atlas, or a damaged one.
+    """
+    with Atlas.open(path) as atlas:
+        origin = atlas.manifest["provenance"]
+        made_by = origin.get("versions", {}).get("conceptome", "of unknown version")
+        size = sum(entry["bytes"] for entry in atlas.manifest["files"].values()) / 2**20
+        lines = [
+            f"{path}: atlas of {atlas.manifest['title'] or 'untitled cells'} ({atlas.n_cells:,} cells, "
+            f"{atlas.n_concepts:,} concepts, {atlas.n_genes:,} genes), dictionary {atlas.dictionary_id}",
+            f"  made by Conceptome {made_by}, schema {atlas.manifest['schema_version']}, {size:,.1f} MB, "
+            f"digest {atlas.digest}",
+        ]
+        counts = {name: entry["rows"] for name, entry in atlas.manifest["tables"].items()}
+        shown = ("drivers", "terms", "findings", "curves", "pairs", "related", "modules", "measures")
+        lines.append("  " + ", ".join(f"{counts.get(name, 0):,} {name}" for name in shown))
+        columns = atlas.rows("SELECT name, kind, role FROM obs_columns ORDER BY rank")
+        lines += [f"  {name}: {kind}{f' ({role})' if role else ''}" for name, kind, role in columns]
+        lines += [f"  no {part}: {why}" for part, why in atlas.rows("SELECT part, reason FROM missing")]
+        lines.append(f"Next: conceptome check {path}, or conceptome serve {path}")
+        return "\n".join(lines)
+
+
+def is_atlas(path: Path | str) -> bool:
+    """Tell whether a folder says that it is an atlas; it may still be damaged."""
+    manifest = Path(path) / MANIFEST
+    return manifest.is_file() and f'"format": "{FORMAT}"' in manifest.read_text("utf-8", errors="replace")
