@@ -7,11 +7,13 @@ from .measures import SeedMeasures, combine, evaluate, measure_seed, scrambled_e
 from .mixing import ilisi, lisi
 from .naming import name_concepts
 from .neighbours import label_neighbours, neighbours_kept
+from .perturbation import PerturbationCheck, check_perturbations
 from .phase import cell_cycle_phase
 from .probes import fit_probe, probe
 from .programmes import Recovery, recovery
 from .retraining import train_like
 from .seeds import SeedStability, measure_seeds
+from .shifts import concept_shifts
 from .splits import seeded_split
 from .term_words import readable_term
 from .units import chance_f1, label_concepts, match_units
@@ -20,13 +22,16 @@ __all__ = [
     "Downstream",
     "EvaluatedCells",
     "LabelUnits",
+    "PerturbationCheck",
     "Recovery",
     "SeedMeasures",
     "SeedStability",
     "carry_labels",
     "cell_cycle_phase",
     "chance_f1",
+    "check_perturbations",
     "combine",
+    "concept_shifts",
     "evaluate",
     "factual_purity",
     "fit_probe",
