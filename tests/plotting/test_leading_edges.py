@@ -36,10 +36,14 @@ SCORES = pd.Series({"a1": 3.0, "a2": 2.0, "a3": 1.0, "b1": 0.5, "c1": 2.5, "c2":
 
 def cells_of(ax):
     """Read the map back: terms x genes, NaN where a gene is not in the leading edge."""
-    (mesh,) = [item for item in ax.collections if item.get_array() is not None]
-    values = np.ma.filled(mesh.get_array(), np.nan)
+    (cells,) = [item for item in ax.collections if item.get_array() is not None]
     names = [text.get_text() for text in ax.texts if text.get_text() and "\n" not in text.get_text()]
-    return pd.DataFrame(values, index=names, columns=[tick.get_text() for tick in ax.get_xticklabels()])
+    genes = [tick.get_text() for tick in ax.get_xticklabels()]
+    values = pd.DataFrame(np.nan, index=names, columns=genes)
+    for path, value in zip(cells.get_paths(), np.asarray(cells.get_array()), strict=True):
+        column, row = np.rint(path.vertices[:4].mean(axis=0)).astype(int)
+        values.iloc[row, column] = value
+    return values
 
 
 def amounts_of(ax):

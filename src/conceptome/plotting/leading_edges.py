@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.patches import Rectangle
 
 from conceptome.core import InputError, require_at_least
 from conceptome.evaluation import readable_term
@@ -115,19 +117,26 @@ def _strongest(edges: list[list[str]], strength: pd.Series, n_genes: int) -> np.
 
 
 def _draw(ax: Axes, member: Bool[np.ndarray, "terms genes"], strength: Float[np.ndarray, " genes"]) -> None:
+    """Colour the cells of members only: a map in which most are empty stays small as an SVG."""
+    n_terms, n_genes = member.shape
+    ax.add_patch(Rectangle((-0.5, -0.5), n_genes, n_terms, color=style.BAND, lw=0, zorder=0))
+    ax.hlines(np.arange(1, n_terms) - 0.5, -0.5, n_genes - 0.5, color="white", lw=0.6, zorder=1)
+    ax.vlines(np.arange(1, n_genes) - 0.5, -0.5, n_terms - 0.5, color="white", lw=0.6, zorder=1)
+    row, column = np.nonzero(member)
+    corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
+    squares = np.column_stack([column, row])[:, None] + corners
     full = float(np.percentile(np.abs(strength), STRONG)) or 1.0
-    values = np.where(member, strength, np.nan)
-    mesh = ax.pcolormesh(
-        np.arange(member.shape[1] + 1) - 0.5,
-        np.arange(member.shape[0] + 1) - 0.5,
-        np.ma.masked_invalid(values),
-        cmap=style.signed_colours().with_extremes(bad=style.BAND),
-        vmin=-full,
-        vmax=full,
+    cells = PolyCollection(
+        list(squares),
+        array=strength[column],
+        cmap=style.signed_colours(),
+        clim=(-full, full),
         edgecolors="white",
-        linewidth=0.6,
+        linewidths=0.6,
+        zorder=2,
     )
-    bar = ax.figure.colorbar(mesh, ax=ax, extend="both", aspect=12, pad=0.02, label="gene score")
+    ax.add_collection(cells)
+    bar = ax.figure.colorbar(cells, ax=ax, extend="both", aspect=12, pad=0.02, label="gene score")
     bar.outline.set_visible(False)
 
 
@@ -135,7 +144,7 @@ def _name_axes(ax: Axes, table: pd.DataFrame, genes: np.ndarray) -> None:
     style.name_rows(ax, [style.shorten(readable_term(str(name)), 68) for name in table["name"]])
     theme = table["theme"].to_numpy()
     for row in np.flatnonzero(theme[1:] != theme[:-1]):
-        ax.hlines(row + 0.5, -0.5, len(genes) - 0.5, color=style.MUTED, lw=0.7)
+        ax.hlines(row + 0.5, -0.5, len(genes) - 0.5, color=style.MUTED, lw=0.7, zorder=3)
     ax.xaxis.tick_top()
     ax.set_xticks(range(len(genes)), [style.shorten(str(gene), 16) for gene in genes], rotation=90)
     ax.tick_params(axis="x", length=0)
