@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from conceptome.core import InputError
-from conceptome.enrichment import GeneSets, Thinning, completeness, gsea, read_obo
+from conceptome.enrichment import GeneSets, Thinning, completeness, enrich, gsea, read_obo
 
 N_GENES = 900
 GENES = [f"G{number:04d}" for number in range(N_GENES)]
@@ -59,6 +59,35 @@ def test_all_annotations_find_the_same_again(scores, sets):
     known = same[same["n_findings"] > 0]
     assert (known["survival"] == 1).all()
     assert (same["n_new"] == 0).all()
+
+
+@pytest.mark.parametrize("method", ["gsea", "ulm", "ora"])
+def test_versions_tested_together_find_what_each_finds_alone(scores, sets, method):
+    chosen = (scores > 1.5).astype(float) if method == "ora" else scores
+    chosen.iloc[1, 850:] = np.nan  # another universe
+    brief = {"method": method, "min_size": 8, "n_permutations": 300}
+    together = completeness(chosen, sets, subsets={"half": half(sets)}, **brief)
+    columns = ["n_findings", "n_survived", "n_new"]
+    rows = together.query("thinning == 'half'").set_index("concept")[columns]
+    for concept in chosen.index:
+        found = {}
+        for name, version in (("whole", sets), ("half", half(sets))):
+            table = enrich(chosen, version, calibrate=False, **brief).table
+            table = table[(table["q_global"] <= 0.05) & (table["concept"] == concept)]
+            found[name] = set(zip(table["term"], np.sign(table["es"]), strict=True))
+        expected = [len(found["whole"]), len(found["whole"] & found["half"])]
+        expected += [len({term for term, _ in found["half"]} - {term for term, _ in found["whole"]})]
+        assert rows.loc[concept].tolist() == expected
+    assert rows["n_findings"].sum() > 0
+
+
+def test_several_collections_are_thinned_and_corrected_together(scores, sets):
+    parts = [
+        GeneSets(name, sets.terms[at], sets.names[at], sets.members[at])
+        for name, at in (("first", slice(3)), ("second", slice(3, None)))
+    ]
+    brief = {"thinning": Thinning(shares=(0.75,), repeats=1), **OPTIONS}
+    pd.testing.assert_frame_equal(completeness(scores, parts, **brief), completeness(scores, sets, **brief))
 
 
 def test_subsets_are_compared_by_name(table, scores, sets):

@@ -104,3 +104,17 @@ def test_nothing_known_names_nothing():
     found = name_concepts([3, 5])
     assert found["concept"].tolist() == [3, 5]
     assert (found["auto_name"] == "unexplained").all()
+
+
+def test_flagged_terms_give_way_where_null_controls_call_them():
+    rows = terms((0, "GOBP_CYTOPLASMIC_TRANSLATION", 3.0, 0.001), (0, "GOBP_B_CELL_ACTIVATION", 1.5, 0.04))
+    table = rows.table.assign(flag=["ribosomal", ""])
+    columns = ["control", "flag", "alpha", "rate", "n_tests", "ci_low", "ci_high"]
+    for ci_low, name in ((0.2, "B cell activation"), (0.01, "cytoplasmic translation")):
+        calibration = pd.DataFrame(
+            [("null-pair scores", "ribosomal", 0.05, 0.3, 100, ci_low, 0.4)], columns=columns
+        )
+        found = name_concepts([0], enrichment=Enrichment(table, "d", calibration))
+        assert found["auto_name"].item() == name
+    alone = Enrichment(table.iloc[:1], "d", calibration.assign(ci_low=0.2))
+    assert name_concepts([0], enrichment=alone)["auto_name"].item() == "cytoplasmic translation"

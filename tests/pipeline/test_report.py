@@ -234,6 +234,7 @@ def test_hostile_texts_stay_texts(contents, demo_records, tmp_path):
 
 
 OPTIONAL = ("attributions", "pairs", "de", "enrichment", "enrichment_de", "evaluation", "gene_sets")
+OPTIONAL += ("completeness", "contrast")
 
 
 @pytest.mark.parametrize("part", OPTIONAL)
@@ -246,6 +247,8 @@ def test_each_part_may_be_missing_and_the_page_says_so(contents, tmp_path, part)
         "de": "Differential expression was not computed.",
         "enrichment": "Run again with --gene-sets FILE.gmt, or with the shipped collection immune-starter.",
         "evaluation": "Fidelity was not measured.",
+        "completeness": "What findings owe to complete annotations was not measured.",
+        "contrast": "Findings by attribution and by expression were not compared.",
     }
     assert said.get(part, "What the model has learned") in text
 

@@ -24,7 +24,10 @@ COLUMNS = {
     "themes": "concept theme theme_term theme_name n_terms collection term name similarity basis size nes p "
     "q_concept q_global leading_edge",
     "concepts": "concept frequency mean_activation best_label best_label_f1 top_genes top_term pair_warning "
-    "auto_name confidence evidence themes stability module module_strength",
+    "auto_name confidence evidence themes survival_75 stability module module_strength",
+    "completeness": "concept thinning share repeat n_findings n_tested n_survived survival n_new",
+    "contrast": "concept collection term name found es_attribution q_global_attribution es_expression "
+    "q_global_expression",
     "modules": "module n_concepts share correlation label label_f1",
 }
 PARQUET = [
@@ -36,6 +39,8 @@ PARQUET = [
     "enrichment",
     "enrichment_de",
     "themes",
+    "completeness",
+    "contrast",
     "concepts",
     "modules",
 ]
@@ -159,6 +164,69 @@ def test_a_changed_setting_repeats_only_what_depends_on_it(finished, tmp_path, c
     assert kept == {"embed", "train", "match", "attribute", "compare", "evaluate", "stability", "layout"}
 
 
+@pytest.mark.parametrize("method", ["ulm", "ora"])
+def test_another_method_repeats_the_enrichment_alone(finished, tmp_path, caplog, method):
+    import shutil
+
+    shutil.copytree(finished, tmp_path / "run")
+    with caplog.at_level("INFO", logger="conceptome"):
+        run(settings(tmp_path / "run", enrichment_method=method))
+    kept = {message.split()[1].rstrip(":") for message in caplog.messages if "kept" in message}
+    assert kept == {"embed", "train", "match", "attribute", "compare", "evaluate", "stability", "layout"}
+    folder = Run(settings(tmp_path / "run", enrichment_method=method), RunFolder(tmp_path / "run"))
+    for name in ("enrichment", "enrichment_de"):
+        record = folder.enrichment(name)
+        assert record.method == method
+        assert record.table["nes"].isna().all()
+        controls = {"gene-permuted scores", "expression-matched sets", "null-pair scores"}
+        expected = controls if name == "enrichment" else controls - {"null-pair scores"}
+        assert set(record.calibration["control"]) == expected
+    assert "preranked" not in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_survival_in_the_table_of_concepts_is_that_of_the_counts(finished):
+    counts = pd.read_parquet(finished / "completeness.parquet")
+    tested = pd.read_parquet(finished / "enrichment.parquet")
+    found = (tested["q_global"] <= 0.05).groupby(tested["concept"]).sum()
+    for concept, rows in counts.groupby("concept"):
+        assert (rows["n_findings"] == found[concept]).all()
+    mean = counts[np.isclose(counts["share"], 0.75)].groupby("concept")["survival"].mean()
+    concepts = pd.read_parquet(finished / "concepts.parquet").set_index("concept")["survival_75"]
+    assert concepts.notna().any()
+    pd.testing.assert_series_equal(concepts.dropna(), mean.dropna(), check_names=False)
+
+
+def test_a_folder_written_before_flags_and_methods_is_read(finished, tmp_path):
+    import shutil
+
+    from conceptome.pipeline import enrichment_files, storage
+
+    shutil.copytree(finished, tmp_path / "run")
+    table, meta = storage.read_table(finished / "enrichment.parquet")
+    old = [{key: value for key, value in row.items() if key != "flag"} for row in meta["calibration"]]
+    path = tmp_path / "run" / "enrichment.parquet"
+    facts = {"dictionary_id": meta["dictionary_id"], "rank_by": meta["rank_by"]}
+    storage.write_table(table.drop(columns="flag"), path, calibration=old, **facts)
+    for name in ("completeness", "contrast"):
+        (tmp_path / "run" / f"{name}.parquet").unlink()
+    record = enrichment_files.load_enrichment(path)
+    assert (record.method, set(record.table["flag"])) == ("gsea", {""})
+    assert set(record.calibration["flag"]) == {""}
+    work = Run(settings(tmp_path / "run"), RunFolder(tmp_path / "run"))
+    assert work.completeness is None
+    assert work.contrast is None
+    assert "enrich     damaged" in describe_run(tmp_path / "run")
+
+
+def test_the_contrast_comes_back_from_the_folder(finished):
+    work = Run(settings(finished), RunFolder(finished))
+    both = cm.enrichment.contrast(work.enrichment("enrichment"), work.enrichment("enrichment_de"), seed=0)
+    again = work.contrast
+    pd.testing.assert_frame_equal(again.findings, both.findings)
+    pd.testing.assert_frame_equal(again.concepts, both.concepts)
+    assert (again.jaccard, again.expected, again.p) == (both.jaccard, both.expected, both.p)
+
+
 def test_other_data_is_refused_and_the_run_stays(finished, tmp_path):
     cm.data.demo()[:100].write_h5ad(tmp_path / "other.h5ad")
     before = checksums(finished)
@@ -255,6 +323,9 @@ def test_precomputed_embeddings_give_everything_but_attribution(tmp_path):
     assert not (folder / "attributions.parquet").exists()
     assert not (folder / "enrichment.parquet").exists()
     assert len(pd.read_parquet(folder / "enrichment_de.parquet")) > 0
+    assert len(pd.read_parquet(folder / "completeness.parquet")) > 0
+    assert not (folder / "contrast.parquet").exists()
+    assert "findings by expression, " in (folder / "report.html").read_text()
     concepts = pd.read_parquet(folder / "concepts.parquet")
     assert set(concepts["top_genes"]) == {""}
     reason = json.loads((folder / "manifest.json").read_text())["stages"]["attribute"]["missing"]

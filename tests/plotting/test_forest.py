@@ -105,7 +105,15 @@ def test_records_of_different_genes_are_refused(demo_records):
 
 
 @pytest.mark.parametrize(
-    ("q", "written"), [(0.25, "0.25"), (0.0312, "0.031"), (2.1e-5, "2e-5"), (3e-120, "3e-120"), (np.nan, "–")]
+    ("q", "written"),
+    [
+        (0.25, "0.25"),
+        (0.0312, "0.031"),
+        (2.1e-5, "2e-5"),
+        (3e-120, "3e-120"),
+        (0.0, "<1e-99"),
+        (np.nan, "–"),
+    ],
 )
 def test_q_is_short(q, written):
     assert forest.format_q(q) == written

@@ -165,7 +165,9 @@ def over_represented(universe: GeneScores, sets: Sets, n_named: int) -> Tested:
     only_selected, only_term = n_selected - hits, size - hits
     neither = n_genes - hits - only_selected - only_term
     odds = np.log2((hits + 0.5) * (neither + 0.5) / ((only_selected + 0.5) * (only_term + 0.5)))
-    p = np.where(hits > 0, hypergeom.sf(hits - 1, n_genes, size, n_selected), 1.0)
+    p = np.ones(hits.shape)
+    concept_of, set_of = np.nonzero(hits)
+    p[hits > 0] = hypergeom.sf(hits[hits > 0] - 1, n_genes, size[set_of], n_selected[concept_of, 0])
     edges = np.full((len(hits), n_named), "", dtype=object)
     for concept, term in np.argwhere(hits[:, :n_named]):
         genes = sets.genes[term]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float, Int, Int8
 from scipy.stats import false_discovery_control
 
 from conceptome.core import Attributions, DifferentialExpression, EnrichmentMethod, InputError, Ranking
@@ -17,7 +17,7 @@ from conceptome.enrichment.methods import prepare
 from conceptome.enrichment.ontology import Ontology
 from conceptome.enrichment.propagation import propagate
 from conceptome.enrichment.testing import Method, Options
-from conceptome.enrichment.universe import GeneScores, PerGene, Sets, Terms
+from conceptome.enrichment.universe import GeneScores, PerGene, Sets, Terms, as_collections
 
 RANDOM = "random"
 BLOCK_CONCEPTS = 64  # tested at a time, which bounds the memory
@@ -50,7 +50,7 @@ class Thinning:
 
 def completeness(  # noqa: PLR0913 - the public face: every option of the test is named here
     scores: Attributions | DifferentialExpression | pd.DataFrame,
-    gene_sets: GeneSets,
+    gene_sets: GeneSets | Sequence[GeneSets],
     *,
     method: EnrichmentMethod = "gsea",
     thinning: Thinning | None = None,
@@ -73,11 +73,11 @@ def completeness(  # noqa: PLR0913 - the public face: every option of the test i
     scores, method, min_size, max_size, n_permutations, rank_by, gene_names
         As for `enrich`.
     gene_sets
-        The collection.
+        One or more collections.
     thinning
         Shares to keep, repeats and the level of a finding; None is 90, 75, 50 and 25%, three times each.
     subsets
-        Other versions of the collection by name, such as those of some evidence codes, see
+        Other versions of the one collection by name, such as those of some evidence codes, see
         `Annotations.gene_sets`.
     ontology
         With it `gene_sets` and `subsets` hold the direct annotations of terms: these are thinned, and then
@@ -101,10 +101,10 @@ def completeness(  # noqa: PLR0913 - the public face: every option of the test i
     thinning = thinning or Thinning()
     options = Options(min_size, max_size, n_permutations, seed)
     table, test = prepare(scores, method, options, rank_by=rank_by, gene_names=gene_names)
-    versions = list(_versions(gene_sets, thinning, subsets or {}, seed=seed))
+    versions = list(_versions(as_collections(gene_sets), thinning, subsets or {}, seed=seed))
     collections = [version.gene_sets for version in versions]
     if ontology is not None:
-        collections = [propagate(sets, ontology) for sets in collections]
+        collections = [[propagate(sets, ontology) for sets in version] for version in collections]
     tests = _test_all(test, table, collections, options)
     whole, *thinned = (_significant(p, effect, thinning.alpha) for p, effect in zip(*tests, strict=True))
     frames = [
@@ -120,39 +120,49 @@ def completeness(  # noqa: PLR0913 - the public face: every option of the test i
 
 @dataclass(frozen=True)
 class _Version:
-    """A collection with some of its annotations."""
+    """The collections with some of their annotations."""
 
     name: str
     share: float
     repeat: int
-    gene_sets: GeneSets
+    gene_sets: list[GeneSets]
 
 
 def _test_all(
-    method: Method, table: GeneScores, collections: Sequence[GeneSets], options: Options
+    method: Method, table: GeneScores, versions: Sequence[list[GeneSets]], options: Options
 ) -> tuple[Float[np.ndarray, "versions concepts terms"], Float[np.ndarray, "versions concepts terms"]]:
     """Test all versions at once, for sets of one size share their null; return p, NaN untested, and ES."""
-    names = pd.Index(dict.fromkeys(term for sets in collections for term in sets.terms))
-    p, effect = np.full((2, len(collections), len(table.concepts), len(names)), np.nan)
+    keys = [
+        (at, term) for version in versions for at, sets in enumerate(version) for term in sets.terms
+    ]  # by place, for versions of a collection may have names of their own
+    columns = pd.MultiIndex.from_tuples(dict.fromkeys(keys))
+    p, effect = np.full((2, len(versions), len(table.concepts), len(columns)), np.nan)
     row_of = pd.Index(table.concepts)
     for universe in table.universes():
         of_version = [
-            Terms.of([sets], universe.symbols, min_size=options.min_size, max_size=options.max_size)
-            for sets in collections
+            Terms.of(version, universe.symbols, min_size=options.min_size, max_size=options.max_size)
+            for version in versions
         ]
         if not of_version[0].genes:
             continue
-        version = np.repeat(np.arange(len(collections)), [len(terms.genes) for terms in of_version])
-        term = names.get_indexer(pd.concat([terms.labels["term"] for terms in of_version]))
+        version = np.repeat(np.arange(len(versions)), [len(terms.genes) for terms in of_version])
+        column = np.concatenate([_columns(*each, columns) for each in zip(of_version, versions, strict=True)])
         for start in range(0, len(universe.concepts), BLOCK_CONCEPTS):
             block = universe.some(slice(start, start + BLOCK_CONCEPTS))
             measures, _ = method(block, Sets.joined(of_version), 0)
-            at = version, row_of.get_indexer(block.concepts)[:, None], term
+            at = version, row_of.get_indexer(block.concepts)[:, None], column
             p[at], effect[at] = measures["p"], measures["es"]
     if np.isnan(p[0]).all():
         sizes = {"min_size": options.min_size, "max_size": options.max_size}
-        raise InputError(nothing_to_test(table, collections[:1], **sizes))
+        raise InputError(nothing_to_test(table, versions[0], **sizes))
     return p, effect
+
+
+def _columns(terms: Terms, version: list[GeneSets], columns: pd.MultiIndex) -> Int[np.ndarray, " terms"]:
+    """Find where the terms of one version stand."""
+    place = {sets.collection: at for at, sets in enumerate(version)}
+    keys = zip(terms.labels["collection"].map(place), terms.labels["term"], strict=True)
+    return np.asarray(columns.get_indexer(pd.MultiIndex.from_tuples(keys)))
 
 
 def _significant(
@@ -168,19 +178,20 @@ def _significant(
 
 
 def _versions(
-    gene_sets: GeneSets, thinning: Thinning, subsets: Mapping[str, GeneSets], *, seed: int
+    gene_sets: list[GeneSets], thinning: Thinning, subsets: Mapping[str, GeneSets], *, seed: int
 ) -> Iterator[_Version]:
-    """Give the whole collection first, then what is thinned at random, then the subsets."""
+    """Give the whole collections first, then what is thinned at random, then the subsets."""
     yield _Version(RANDOM, 1.0, 0, gene_sets)
     rng = np.random.default_rng([seed, 2])
     for repeat in range(thinning.repeats):
         # nested: what is kept of 25% is kept of 50%, so that curves fall for one reason alone
-        draws = [rng.random(len(genes)) for genes in gene_sets.members]
+        draws = [[rng.random(len(genes)) for genes in sets.members] for sets in gene_sets]
         for share in thinning.shares:
-            yield _Version(RANDOM, share, repeat, _kept(gene_sets, draws, share))
-    n_whole = sum(map(len, gene_sets.members))
-    for name, sets in subsets.items():
-        yield _Version(name, sum(map(len, sets.members)) / n_whole, 0, sets)
+            kept = [_kept(sets, drawn, share) for sets, drawn in zip(gene_sets, draws, strict=True)]
+            yield _Version(RANDOM, share, repeat, kept)
+    n_whole = sum(len(genes) for sets in gene_sets for genes in sets.members)
+    for name, subset in subsets.items():
+        yield _Version(name, sum(map(len, subset.members)) / n_whole, 0, [subset])
 
 
 def _kept(gene_sets: GeneSets, draws: Sequence[np.ndarray], share: float) -> GeneSets:

@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from conceptome.core import Attributions, DifferentialExpression, Enrichment
+from conceptome.enrichment.flags import suspect_flags
 from conceptome.evaluation.term_words import readable_term
 
 UNEXPLAINED = "unexplained"
@@ -47,7 +48,8 @@ def name_concepts(
     best, by its F1 on test cells, from 0.5 on; the best term with q_global <= 0.05 among those whose genes
     support the concept, 1 if differential expression finds it too and 0.6 if not; the n genes that drive the
     concept and support it, by n / (n + 3). The confidence is their mean; kinds that are missing count 0.
-    A cell may be recognised by what it lacks: where the genes of a term are lower in the cells of the
+    Ribosomal or mitochondrial terms give way to others where null controls call such terms too often. A cell
+    may be recognised by what it lacks: where the genes of a term are lower in the cells of the
     concept, the name says "low".
 
     Parameters
@@ -115,18 +117,20 @@ def _by_label(labels: pd.DataFrame | None) -> dict[int, _Evidence]:
 
 
 def _by_term(enrichment: Enrichment | None, enrichment_de: Enrichment | None) -> dict[int, _Evidence]:
-    """Take the best term of each concept, those of raised genes before those of genes the cells lack."""
+    """Take the best term of each concept: suspect ones last, before them those of genes the cells lack."""
     if enrichment is None:
         return {}
-    table = enrichment.table[(enrichment.table["q_global"] <= ALPHA) & (enrichment.table["nes"] > 0)]
+    suspect = enrichment.table["flag"].isin(suspect_flags(enrichment.calibration))
+    table = enrichment.table.assign(effect=enrichment.effect, suspect=suspect)
+    table = table[(table["q_global"] <= ALPHA) & (table["effect"] > 0)]
     if enrichment_de is None:
-        table = table.assign(nes_de=np.nan, q_de=np.nan)
+        table = table.assign(effect_de=np.nan, q_de=np.nan)
     else:
-        de = enrichment_de.table[[*KEY, "nes", "q_global"]]
-        table = table.merge(de.rename(columns={"nes": "nes_de", "q_global": "q_de"}), on=KEY, how="left")
-    table = table.assign(lacked=table["nes_de"] < 0)
-    order = ["concept", "lacked", "q_global", "nes", "term"]
-    best = table.sort_values(order, ascending=[True, True, True, False, True], kind="stable")
+        de = enrichment_de.table[[*KEY, "q_global"]].assign(effect_de=enrichment_de.effect)
+        table = table.merge(de.rename(columns={"q_global": "q_de"}), on=KEY, how="left")
+    table = table.assign(lacked=table["effect_de"] < 0)
+    order = ["concept", "suspect", "lacked", "q_global", "effect", "term"]
+    best = table.sort_values(order, ascending=[True, True, True, True, False, True], kind="stable")
     evidence = {}
     for row in best.drop_duplicates("concept").to_dict("records"):
         words = readable_term(str(row["name"]))

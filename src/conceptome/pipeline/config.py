@@ -84,14 +84,17 @@ class RunConfig:
     to its mean (no null floor then, so no drivers); or take gradients instead of edits."""
     aggregate: Literal["relative", "pre"] = "relative"
     """Attribution as share of the activation, or as mean change of the pre-activation."""
+    enrichment_method: Literal["gsea", "ulm", "ora"] = "gsea"
+    """Preranked GSEA; univariate linear models (fast, no permutations); or over-representation among the
+    genes that drive a concept, and for comparison among those with q <= 0.05 that are higher in it."""
     rank_by: Literal["z", "attribution"] = "z"
-    """Rank genes for enrichment by attribution / standard error, or by the attribution itself."""
+    """Rank genes for gsea and ulm by attribution / standard error, or by the attribution itself."""
     min_size: int = 10
     """Smallest term tested, in genes that were measured."""
     max_size: int = 500
     """Largest term tested, in genes that were measured."""
     n_permutations: int = 1000
-    """Gene permutations of the enrichment null."""
+    """Gene permutations of the enrichment null (gsea alone)."""
     seed: int = 0
     """Seed of every random choice."""
     batch_size: int = 4096

@@ -25,6 +25,7 @@ from conceptome.core import (
     content_id,
 )
 from conceptome.dictionaries import Modules
+from conceptome.enrichment.flags import suspect_flags
 from conceptome.evaluation import SeedStability
 from conceptome.pipeline import enrichment_files, storage
 from conceptome.pipeline.config import DEMO, RunConfig
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from conceptome.data import DataReport
-    from conceptome.enrichment import GeneSets, Ontology
+    from conceptome.enrichment import Contrast, GeneSets, Ontology
 
 
 class Run:
@@ -241,6 +242,24 @@ class Run:
         """Findings of every concept in groups; None where nothing could be tested."""
         path = self.path / "themes.parquet"
         return storage.read_table(path)[0] if path.exists() else None
+
+    @property
+    def suspect_flags(self) -> frozenset[str]:
+        """Flags of the terms that attribution calls too often where there is nothing to find."""
+        record = self.enrichment("enrichment")
+        return frozenset() if record is None else suspect_flags(record.calibration)
+
+    @property
+    def completeness(self) -> pd.DataFrame | None:
+        """Findings that survive with fewer annotations; None where that was not measured."""
+        path = self.path / "completeness.parquet"
+        return storage.read_table(path)[0] if path.exists() else None
+
+    @property
+    def contrast(self) -> Contrast | None:
+        """Findings by attribution beside those by expression; None where one of them is missing."""
+        path = self.path / "contrast.parquet"
+        return enrichment_files.load_contrast(path) if path.exists() else None
 
     @cached_property
     def stability(self) -> SeedStability | None:

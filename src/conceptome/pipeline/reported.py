@@ -20,7 +20,7 @@ def report_contents(run: Run) -> ReportContents:
         part: stages[stage]["missing"]
         for stage, parts in (
             ("attribute", ["attributions"]),
-            ("enrich", ["enrichment", "enrichment_de"]),
+            ("enrich", ["enrichment", "enrichment_de", "completeness", "contrast"]),
             ("stability", ["stability"]),
         )
         for part in parts
@@ -47,6 +47,8 @@ def report_contents(run: Run) -> ReportContents:
         de=run.de,
         enrichment=run.enrichment("enrichment"),
         enrichment_de=run.enrichment("enrichment_de"),
+        completeness=run.completeness,
+        contrast=run.contrast,
         evaluation=run.evaluation,
         stability=run.stability,
         modules=run.modules,

@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from conceptome import attribution, counterfactuals, data, encoders, enrichment, evaluation
+from conceptome import attribution, counterfactuals, data, encoders, evaluation
 from conceptome.core import Encoder, NotEditableError
-from conceptome.pipeline import enrichment_files, storage
+from conceptome.pipeline import storage
 from conceptome.pipeline.context import Run
 from conceptome.pipeline.embedding import embed_in_chunks
+from conceptome.pipeline.enriching import enrich
 from conceptome.pipeline.layout import umap_layout
 from conceptome.pipeline.pair_effects import save_pair_effects
 from conceptome.pipeline.report import write_report
 from conceptome.pipeline.reported import report_contents
 from conceptome.pipeline.seeds import describe_training, stability, train_dictionary
-from conceptome.pipeline.summary import list_themes, summarise_concepts
+from conceptome.pipeline.summary import list_themes, summarise_concepts, survival
 
 Facts = dict[str, Any]
 
@@ -148,52 +149,6 @@ def compare(run: Run, folder: Path) -> Facts:
     return {"message": f"{len(record.concepts)} concepts x {len(record.genes):,} genes"}
 
 
-def enrich(run: Run, folder: Path) -> Facts:
-    """Name concepts by gene sets, from attributions and from differential expression."""
-    config = run.config
-    expression = pd.Series(np.asarray(run.adata.X.mean(axis=0)).ravel(), index=run.adata.var_names)
-    names = pd.Series(run.symbols, index=run.adata.var_names)
-    reason = _untestable(run)
-    if reason:
-        return {"missing": reason, "message": f"left out. {reason}"}
-    counts = {}
-    for name, scores in (("enrichment", run.attributions), ("enrichment_de", run.de)):
-        if scores is None:
-            continue
-        record = enrichment.gsea(
-            scores,
-            run.gene_sets,
-            min_size=config.min_size,
-            max_size=config.max_size,
-            n_permutations=config.n_permutations,
-            rank_by=config.rank_by,
-            expression=expression,
-            gene_names=names,
-            seed=config.seed,
-        )
-        enrichment_files.save_enrichment(record, folder / f"{name}.parquet")
-        counts[name] = int((record.table["q_global"] <= 0.05).sum())
-        if name == "enrichment":
-            grouped = enrichment.themes(record, run.ontology, gene_sets=run.gene_sets)
-            storage.write_table(grouped, folder / "themes.parquet")
-    attributed = f"{counts['enrichment']:,} findings by attribution, " if "enrichment" in counts else ""
-    return {"message": f"{attributed}{counts['enrichment_de']:,} findings by expression (q <= 0.05)"}
-
-
-def _untestable(run: Run) -> str:
-    """Say why no term can be tested; empty if one can."""
-    config, universe = run.config, set(run.symbols)
-    sizes = [len(universe & set(members)) for sets in run.gene_sets for members in sets.members]
-    if any(config.min_size <= size <= config.max_size for size in sizes):
-        return ""
-    examples = ", ".join(map(str, run.symbols[:3]))
-    return (
-        f"No term of {', '.join(config.gene_sets)} has {config.min_size} to {config.max_size} of the "
-        f"measured genes (such as {examples}). Gene sets need symbols of the same species: put them into "
-        "var['gene_symbols'], give other --gene-sets, or lower --min-size."
-    )
-
-
 def evaluate(run: Run, folder: Path) -> Facts:
     """Measure fidelity, probes and labels for concepts and baselines."""
     record = evaluation.evaluate(
@@ -231,7 +186,9 @@ def summarise(run: Run, folder: Path) -> Facts:
         enrichment_de=run.enrichment("enrichment_de"),
         de=run.de,
     )
-    table = table.merge(names, on="concept").merge(list_themes(run.themes), on="concept", how="left")
+    table = table.merge(names, on="concept")
+    for known in (list_themes(run.themes, run.suspect_flags), survival(run.completeness)):
+        table = table.merge(known, on="concept", how="left")
     table["themes"] = table["themes"].fillna("")
     found = run.modules
     grouped = found.concepts.rename(columns={"strength": "module_strength"})
@@ -268,6 +225,18 @@ MATCHING = (
     "seed",
 )
 
+ENRICHING = (
+    "enrichment_method",
+    "gene_sets",
+    "ontology",
+    "gene_table",
+    "rank_by",
+    "min_size",
+    "max_size",
+    "n_permutations",
+    "seed",
+)
+
 TRAINING = ("n_concepts", "k", "donor_key", "seed", "device")
 
 STAGES = (
@@ -291,7 +260,7 @@ STAGES = (
     Stage(
         "enrich",
         ("attribute", "compare"),
-        ("gene_sets", "ontology", "gene_table", "rank_by", "min_size", "max_size", "n_permutations", "seed"),
+        ENRICHING,
         enrich,
     ),
     Stage("evaluate", ("train",), ("label_key", "donor_key", "seed"), evaluate),

@@ -9,9 +9,11 @@ import pandas as pd
 
 from conceptome import counterfactuals, evaluation
 from conceptome.core import Activations, Attributions, Enrichment, Pairs
+from conceptome.enrichment.flags import suspect_flags
 from conceptome.evaluation import SeedStability
 
 TOP_GENES = 10
+KEPT = 0.75  # of the annotations
 
 
 def summarise_concepts(  # noqa: PLR0913 (one argument for each table it reads)
@@ -71,13 +73,15 @@ def summarise_concepts(  # noqa: PLR0913 (one argument for each table it reads)
     return table.assign(**_stability(stability, n_concepts))
 
 
-def list_themes(themes: pd.DataFrame | None) -> pd.DataFrame:
+def list_themes(themes: pd.DataFrame | None, suspect: frozenset[str] = frozenset()) -> pd.DataFrame:
     """List the themes of each concept, the most significant first.
 
     Parameters
     ----------
     themes
         What ``enrichment.themes`` found; None if nothing was tested.
+    suspect
+        Flags of terms that are called where there is nothing to find; their themes come last.
 
     Returns
     -------
@@ -86,10 +90,29 @@ def list_themes(themes: pd.DataFrame | None) -> pd.DataFrame:
     if themes is None or themes.empty:
         return pd.DataFrame({"concept": np.zeros(0, dtype=np.int64), "themes": np.zeros(0, dtype=object)})
     first = themes.drop_duplicates(["concept", "theme"])
+    first = first.assign(suspect=first["flag"].isin(suspect)).sort_values("suspect", kind="stable")
     names = [evaluation.readable_term(str(name)) for name in first["theme_name"]]
-    signed = [name if nes > 0 else f"({name})" for name, nes in zip(names, first["nes"], strict=True)]
+    signed = [name if es > 0 else f"({name})" for name, es in zip(names, first["es"], strict=True)]
     joined = first.assign(themes=signed).groupby("concept")["themes"].agg(";".join)
     return joined.reset_index()
+
+
+def survival(completeness: pd.DataFrame | None) -> pd.DataFrame:
+    """Average the share of each concept's findings that survive with three quarters of the annotations.
+
+    Parameters
+    ----------
+    completeness
+        What ``enrichment.completeness`` counted; None if nothing was.
+
+    Returns
+    -------
+    ``concept, survival_75``; concepts without findings are left out.
+    """
+    if completeness is None:
+        return pd.DataFrame({"concept": np.zeros(0, dtype=np.int64), "survival_75": np.zeros(0)})
+    chosen = completeness[np.isclose(completeness["share"], KEPT)].dropna(subset=["survival"])
+    return chosen.groupby("concept")["survival"].mean().rename("survival_75").reset_index()
 
 
 def _stability(record: SeedStability | None, n_concepts: int) -> dict[str, Any]:
@@ -131,15 +154,15 @@ def _drivers(attributions: Attributions | None) -> pd.DataFrame:
 
 
 def _top_terms(enrichment: Enrichment | None) -> pd.DataFrame:
-    """Pick the significant term with the largest positive NES."""
+    """Pick the significant term whose genes support the concept most; suspect ones after all others."""
     columns = {"name": "top_term", "q_global": "top_term_q"}
     if enrichment is None:
         return pd.DataFrame(columns=["concept", *columns.values()])
-    table = enrichment.table
-    found = table[(table["q_global"] <= 0.05) & (table["nes"] > 0)]
-    best = found.sort_values(["concept", "nes"], ascending=[True, False], kind="stable").drop_duplicates(
-        "concept"
-    )
+    suspect = enrichment.table["flag"].isin(suspect_flags(enrichment.calibration))
+    table = enrichment.table.assign(effect=enrichment.effect, suspect=suspect)
+    found = table[(table["q_global"] <= 0.05) & (table["effect"] > 0)]
+    order = ["concept", "suspect", "effect"]
+    best = found.sort_values(order, ascending=[True, True, False], kind="stable").drop_duplicates("concept")
     return best[["concept", *columns]].rename(columns=columns)
 
 

@@ -220,6 +220,8 @@ def format_q(q: float) -> str:
     """Write a q-value in at most six characters; a dash where there is none."""
     if not np.isfinite(q):
         return "–"
+    if q == 0:
+        return "<1e-99"  # p that underflowed
     return f"{q:.2g}" if q >= 0.001 else f"{q:.0e}".replace("e-0", "e-")
 
 

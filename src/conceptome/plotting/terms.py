@@ -83,7 +83,7 @@ def calibration(enrichment: Enrichment, *, ax: Axes | None = None) -> Axes:
     with style.styled():
         ax = style.axes_or_new(ax)
         lowest = float(table["alpha"].min()) / 3
-        ax.plot([lowest, 1], [lowest, 1], color=style.RULE, lw=0.9, zorder=0)
+        ax.plot([lowest, 0.5], [lowest, 0.5], color=style.RULE, lw=0.9, zorder=0)
         for position, (control, rates) in enumerate(table.groupby("control", sort=False)):
             rate = np.maximum(rates["rate"], lowest)
             low = rate - np.maximum(rates["ci_low"], lowest)
@@ -99,6 +99,8 @@ def calibration(enrichment: Enrichment, *, ax: Axes | None = None) -> Axes:
                 label=str(control),
             )
         ax.set(xscale="log", yscale="log", xlabel="level α", ylabel="share of null tests with p ≤ α")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(lambda level, _: f"{100 * level:g}%")
         ax.legend(loc="upper left")
     return ax
 

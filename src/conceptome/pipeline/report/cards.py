@@ -10,9 +10,11 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from conceptome.core import Attributions
+from conceptome.pipeline.report.beside import Side, sides
 from conceptome.pipeline.report.contents import ReportContents
 from conceptome.pipeline.report.figures import ActivationMaps, Picture, chart
-from conceptome.pipeline.report.rows import ConceptRow, TermRow, display_names, marked_names
+from conceptome.pipeline.report.rows import ConceptRow, display_names, marked_names
+from conceptome.pipeline.report.term_rows import TermRow
 from conceptome.pipeline.report.words import WHY_MISSING, missing_sentences, number
 from conceptome.plotting import forest, groups, terms
 
@@ -46,6 +48,8 @@ class Card:
     running_sum: Picture | None
     running_sum_of: TermRow | None
     de: Picture | None
+    beside: tuple[Side, ...]
+    """Findings by attribution and by expression."""
     notes: dict[str, str]
     """Why a picture is missing, by its name."""
     facts: tuple[tuple[str, str], ...]
@@ -58,6 +62,7 @@ class CardMaker:
         self._contents = contents
         self._maps = ActivationMaps(contents.umap)
         self._missing = missing_sentences(contents)
+        self._beside = sides(contents.contrast)
         self._pairs = None if contents.pairs is None else contents.pairs.to_frame().groupby("concept")
         self._members = {
             (sets.collection, term): genes
@@ -97,6 +102,7 @@ class CardMaker:
             running_sum=picture,
             running_sum_of=best,
             de=self._de(row),
+            beside=self._beside.get(row.concept, ()),
             notes=self._notes(row),
             facts=self._facts(row),
         )
@@ -158,7 +164,9 @@ class CardMaker:
         best = row.top_term or (row.terms[0] if row.terms else None)
         attributions = self._attributed(row)
         genes = None if best is None else self._members.get((best.collection, best.term))
-        if best is None or attributions is None or genes is None:
+        enrichment = self._contents.enrichment
+        has_sum = enrichment is not None and enrichment.method == "gsea"  # other methods have none
+        if not has_sum or best is None or attributions is None or genes is None:
             return None, None
         ranked = attributions.scores(self._rank_by).loc[row.concept]
         scores = pd.Series(ranked.to_numpy(), index=self._names)
@@ -196,6 +204,11 @@ class CardMaker:
         if row.themes:
             more = f" and {len(row.themes) - MAX_THEMES} more" if len(row.themes) > MAX_THEMES else ""
             facts.append(("Themes", "; ".join(row.themes[:MAX_THEMES]) + more))
+        n_found = row.n_terms_de if self._contents.enrichment is None else row.n_terms
+        if np.isfinite(row.survival_75) and n_found:
+            survived = number(row.survival_75 * n_found, digits=2)
+            words = f"of {n_found:,}, {survived} survive the loss of a quarter of the annotations"
+            facts.append(("Findings", words))
         if row.evidence:
             facts.append((f"Name, confidence {number(row.confidence, digits=2)}", row.evidence))
         if np.isfinite(row.stability):

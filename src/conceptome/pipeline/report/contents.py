@@ -20,7 +20,7 @@ from conceptome.core import (
     Pairs,
 )
 from conceptome.dictionaries import Modules
-from conceptome.enrichment import GeneSets
+from conceptome.enrichment import Contrast, GeneSets
 from conceptome.evaluation import SeedStability
 
 
@@ -46,6 +46,10 @@ class ReportContents:
     enrichment: Enrichment | None = None
     enrichment_de: Enrichment | None = None
     """The same enrichment run on the ranking of `de`."""
+    completeness: pd.DataFrame | None = None
+    """What ``enrichment.completeness`` counted, on attributions or, without these, on `de`."""
+    contrast: Contrast | None = None
+    """`enrichment` beside `enrichment_de`."""
     evaluation: Evaluation | None = None
     stability: SeedStability | None = None
     """Stability of the concepts over seeds."""

@@ -15,12 +15,14 @@ from matplotlib.colors import to_hex
 from conceptome.pipeline.report import words
 from conceptome.pipeline.report.cards import CardMaker
 from conceptome.pipeline.report.contents import ReportContents
-from conceptome.pipeline.report.figures import ActivationMaps, Picture, chart, full_bleed
+from conceptome.pipeline.report.figures import ActivationMaps, Picture, full_bleed
 from conceptome.pipeline.report.measures import fidelity_picture, fidelity_table
+from conceptome.pipeline.report.method_words import words_of
 from conceptome.pipeline.report.rows import ConceptRow, choose_cards, concept_rows
 from conceptome.pipeline.report.steadiness import steadiness
 from conceptome.pipeline.report.together import module_map
-from conceptome.plotting import maps, style, terms
+from conceptome.pipeline.report.trust import trust
+from conceptome.plotting import maps, style
 from conceptome.plotting.forest import format_q
 
 THUMB_SIZE = (1.2, 1.0)
@@ -64,9 +66,9 @@ def render(contents: ReportContents, *, max_cards: int) -> str:
             fidelity_sentence=words.fidelity_sentence(contents),
             stability=steadiness(contents, rows),
             modules=module_map(contents, rows),
-            calibration_picture=_calibration(contents),
-            calibration_sentence=words.calibration_sentence(contents),
-            discovery_sentence=words.discovery_sentence(rows),
+            trust=trust(contents, rows),
+            tested=words_of(contents.enrichment),
+            ranked=contents.enrichment is None or contents.enrichment.method == "gsea",
             unattributed=words.not_attributed(contents, rows),
             methods=words.methods(contents),
             style=Markup(_asset("report.css").replace("RAMP", _ramp())),
@@ -124,15 +126,3 @@ def _cells(contents: ReportContents) -> Picture:
 
     coloured = f", coloured by {columns[0]}" if len(columns) else ""
     return full_bleed(draw, alt=f"UMAP of {len(contents.umap):,} cells{coloured}.", size=CELLS_SIZE)
-
-
-def _calibration(contents: ReportContents) -> Picture | None:
-    enrichment = contents.enrichment
-    if enrichment is None or enrichment.calibration.empty:
-        return None
-    return chart(
-        lambda ax: terms.calibration(enrichment, ax=ax),
-        alt="Share of null tests with p below each level, against the level.",
-        size=(5.0, 3.4),
-        margins=(0.12, 0.03, 0.13, 0.03),
-    )

@@ -8,30 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from conceptome.core import Attributions, DifferentialExpression, Enrichment
+from conceptome.core import Attributions, DifferentialExpression
 from conceptome.evaluation.naming import UNEXPLAINED
 from conceptome.pipeline.report.contents import ReportContents
+from conceptome.pipeline.report.term_rows import ALPHA, TermRow, TermTables
 from conceptome.plotting.forest import strongest_genes
 
-ALPHA = 0.05
 N_GENES = 8
-N_TERMS = 6
-
-
-@dataclass(frozen=True)
-class TermRow:
-    """One term of a concept."""
-
-    term: str
-    name: str
-    collection: str
-    nes: float
-    q: float
-    """Corrected over all tests of the run."""
-    q_de: float
-    """The same on the differential expression of the concept; NaN if not tested."""
-    size: int
-    leading_edge: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -72,22 +55,18 @@ class ConceptRow:
     raised: tuple[str, ...]
     """Genes most raised where the concept is active, by differential expression."""
     terms: tuple[TermRow, ...]
-    """Best terms by q, then by NES."""
+    top_term: TermRow | None
     n_terms: int
-    """Terms at q <= 0.05."""
     n_terms_shared: int
-    """Of these, found by the differential expression too."""
     n_terms_de: int
+    """These five as in `FoundTerms`."""
+    survival_75: float
+    """Share of the terms at q <= 0.05 that are found again with three quarters of the annotations."""
 
     @property
     def attributable(self) -> bool:
         """Whether the concept has gene scores."""
         return self.status in {"ok", "underpowered"}
-
-    @property
-    def top_term(self) -> TermRow | None:
-        """The best term that supports the concept at q <= 0.05."""
-        return next((term for term in self.terms if term.q <= ALPHA and term.nes > 0), None)
 
 
 def concept_rows(contents: ReportContents) -> list[ConceptRow]:
@@ -106,13 +85,11 @@ def concept_rows(contents: ReportContents) -> list[ConceptRow]:
         contents.activations.values.indices[contents.activations.values.data > 0],
         minlength=contents.activations.n_concepts,
     )
-    terms = _by_concept(contents.enrichment)
-    terms_de = _by_concept(contents.enrichment_de)
+    tables = TermTables(contents.enrichment, contents.enrichment_de)
     rows = []
     for record in contents.concepts.to_dict("records"):
         concept = int(record["concept"])
         genes = _driving(contents, concept)
-        found = _terms(terms.get(concept), terms_de.get(concept))
         label = record.get("best_label")
         rows.append(
             ConceptRow(
@@ -133,8 +110,9 @@ def concept_rows(contents: ReportContents) -> list[ConceptRow]:
                 pair_warning=str(record.get("pair_warning") or ""),
                 module=None if pd.isna(record.get("module", pd.NA)) else int(record["module"]),
                 raised=_raised(contents, concept),
+                survival_75=_number(record.get("survival_75")),
                 **genes,
-                **found,
+                **vars(tables.of(concept)),
             )
         )
     return rows
@@ -232,43 +210,3 @@ def _raised(contents: ReportContents, concept: int) -> tuple[str, ...]:
     score = np.where(contents.de.q[row] <= ALPHA, np.nan_to_num(contents.de.score[row]), 0.0)
     best = np.argsort(-score, kind="stable")[:N_GENES]
     return tuple(display_names(contents, contents.de.genes[best[score[best] > 0]]))
-
-
-def _by_concept(enrichment: Enrichment | None) -> dict[int, pd.DataFrame]:
-    if enrichment is None:
-        return {}
-    tested = enrichment.table[~enrichment.table["no_signal"].astype(bool)]
-    groups = tested.groupby("concept", sort=False)
-    return {int(table["concept"].iloc[0]): table for _, table in groups}
-
-
-def _terms(table: pd.DataFrame | None, table_de: pd.DataFrame | None) -> dict[str, Any]:
-    q_de: dict[tuple[str, str], float] = {}
-    if table_de is not None:
-        keys = zip(table_de["collection"], table_de["term"], strict=True)
-        q_de = dict(zip(keys, table_de["q_global"], strict=True))
-    n_de = sum(q <= ALPHA for q in q_de.values())
-    if table is None:
-        return {"terms": (), "n_terms": 0, "n_terms_shared": 0, "n_terms_de": n_de}
-    best = table.assign(strength=table["nes"].abs()).sort_values(
-        ["q_global", "strength", "term"], ascending=[True, False, True], kind="stable"
-    )
-    significant = best[best["q_global"] <= ALPHA]
-    keys = zip(significant["collection"], significant["term"], strict=True)
-    shared = sum(q_de.get(key, np.nan) <= ALPHA for key in keys)
-    rows = tuple(_term_row(record, q_de) for record in best.head(N_TERMS).to_dict("records"))
-    return {"terms": rows, "n_terms": len(significant), "n_terms_shared": shared, "n_terms_de": n_de}
-
-
-def _term_row(record: dict[Any, Any], q_de: dict[tuple[str, str], float]) -> TermRow:
-    edge = str(record["leading_edge"] or "")
-    return TermRow(
-        term=str(record["term"]),
-        name=str(record["name"]).replace("_", " "),  # so that long names can break
-        collection=str(record["collection"]),
-        nes=float(record["nes"]),
-        q=float(record["q_global"]),
-        q_de=float(q_de.get((record["collection"], record["term"]), np.nan)),
-        size=int(record["size"]),
-        leading_edge=tuple(edge.split(";")) if edge else (),
-    )

@@ -11,7 +11,8 @@ from conceptome.dictionaries.comparison import By
 from conceptome.evaluation import SeedStability
 from conceptome.pipeline.report.contents import ReportContents
 from conceptome.pipeline.report.figures import Picture, chart
-from conceptome.pipeline.report.rows import ALPHA, ConceptRow
+from conceptome.pipeline.report.rows import ConceptRow
+from conceptome.pipeline.report.term_rows import ALPHA
 from conceptome.plotting import seeds
 
 MEASURES: dict[By, str] = {

@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 
 from conceptome.pipeline.report.contents import ReportContents
-from conceptome.pipeline.report.rows import ALPHA, ConceptRow
+from conceptome.pipeline.report.method_words import described
+from conceptome.pipeline.report.rows import ConceptRow
+from conceptome.pipeline.report.term_rows import ALPHA
 
-RANKINGS = {
-    "z": "(genes ranked by attribution / standard error)",
-    "attribution": "(genes ranked by attribution)",
-}
 AGGREGATES = {
     "relative": "the summed effect divided by the summed activation",
     "pre": "the mean effect on the pre-activation",
@@ -34,6 +32,8 @@ WHY_MISSING: Mapping[str, str] = {
         "shipped collection immune-starter."
     ),
     "enrichment_de": "No gene sets were tested on the differential expression.",
+    "completeness": "What findings owe to complete annotations was not measured. Run again to measure it.",
+    "contrast": "Findings by attribution and by expression were not compared.",
     "evaluation": "Fidelity was not measured.",
     "stability": "Stability over seeds was not measured. Run again with --n-seeds 5.",
     "modules": "Concepts were not grouped into modules.",
@@ -196,35 +196,12 @@ def fidelity_sentence(contents: ReportContents) -> str:
     )
 
 
-def calibration_sentence(contents: ReportContents) -> str:
-    """Say whether the enrichment tests keep their level under the null controls; empty if not measured."""
-    if contents.enrichment is None or contents.enrichment.calibration.empty:
-        return ""
-    table = contents.enrichment.calibration
-    at_level = table[np.isclose(table["alpha"], ALPHA)]
-    words = []
-    for record in at_level.to_dict("records"):
-        verdict = "as it should be" if record["ci_low"] <= ALPHA else "more than it should"
-        words.append(f"{record['control']}: {record['rate']:.1%} of {record['n_tests']:,} tests ({verdict})")
-    return f"Where nothing is to be found, at most 5% of tests should have p ≤ {ALPHA}. {'; '.join(words)}."
-
-
 def _silence(contents: ReportContents) -> str:
     settings = contents.manifest.get("settings", {})
     silence = {"absent": "silent, also before competition between concepts"}.get(
         settings.get("contrast"), "silent"
     )
     return silence + {"distinct": ", each used once"}.get(settings.get("pairing"), "")
-
-
-def discovery_sentence(rows: Sequence[ConceptRow]) -> str:
-    """Compare what attribution and differential expression find in the gene sets."""
-    found, shared = sum(row.n_terms for row in rows), sum(row.n_terms_shared for row in rows)
-    by_de = sum(row.n_terms_de for row in rows)
-    return (
-        f"At q ≤ {ALPHA} attribution finds {found:,} concept–term links, differential expression {by_de:,}; "
-        f"{shared:,} are found by both."
-    )
 
 
 def not_attributed(contents: ReportContents, rows: Sequence[ConceptRow]) -> list[tuple[ConceptRow, str]]:
@@ -281,13 +258,7 @@ def methods(contents: ReportContents) -> str:
             "Differential expression compares active with silent cells (Wilcoxon rank-sum, tie-corrected)."
         )
     if enrichment is not None:
-        n_terms = len(enrichment.table[["collection", "term"]].drop_duplicates())
-        words.append(
-            f"{n_terms:,} gene sets were tested by preranked gene set enrichment analysis "
-            f"{RANKINGS[enrichment.rank_by or 'z']}, read at the boundaries of tied scores, with q-values "
-            "over all "
-            f"{len(enrichment.table):,} tests of the run."
-        )
+        words.append(described(enrichment))
     ids = f"Dictionary {contents.activations.dictionary_id}"
     if attributions is not None:
         ids += f", encoder {attributions.encoder_id}"
