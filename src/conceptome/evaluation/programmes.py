@@ -22,12 +22,12 @@ from conceptome.core import (
     require_choice,
 )
 from conceptome.core.keys import PROGRAMMES
-from conceptome.dictionaries.comparison import correlations
 
 Sign: TypeAlias = Literal["positive", "either"]
 GeneScores: TypeAlias = Attributions | DifferentialExpression | pd.DataFrame
 
 NO_UNIT = -1
+LEAST_VARIANCE = 1e-12  # of the mean square; below it a unit's variance is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,14 +118,16 @@ def recovery(
     if not len(varying):
         msg = "None of the programmes varies between these cells. Take more cells."
         raise InputError(msg)
-    truth = sp.csr_array(activity[:, varying])
+    truth = activity[:, varying] - activity[:, varying].mean(axis=0)
+    truth /= np.linalg.norm(truth, axis=0)
     values = _unit_values(adata, activations)
-    found = correlations(truth, values)
+    spread = _spread(values)
+    found = _correlations(truth, values, spread)
     unit, correlation = _match(found, sign)
     rng = np.random.default_rng(seed)
     null = np.empty((n_null, len(varying)))
     for draw in range(n_null):
-        null[draw] = _match(correlations(truth[rng.permutation(len(activity))], values), sign)[1]
+        null[draw] = _match(_correlations(rng.permutation(truth), values, spread), sign)[1]
     table = pd.DataFrame(
         {"programme": varying, "unit": unit, "correlation": correlation, "null": null.mean(axis=0)}
     )
@@ -156,11 +158,25 @@ def _unit_values(adata: AnnData, activations: Activations | Csr | Float[np.ndarr
                 "or in another order. Encode this adata again."
             )
             raise InputError(msg)
-        return activations.values
+        return activations.values.astype(np.float64)
     if activations.shape[0] != adata.n_obs:
         msg = f"activations has {activations.shape[0]} rows, expected one for each of {adata.n_obs} cells."
         raise InputError(msg)
-    return sp.csr_array(activations)
+    return sp.csr_array(activations).astype(np.float64)
+
+
+def _spread(values: Csr) -> Float[np.ndarray, " units"]:
+    """Return the norm of each unit's centred values, infinite for one that does not vary."""
+    square = values.multiply(values).sum(axis=0)
+    left = square - values.sum(axis=0) ** 2 / values.shape[0]
+    return np.sqrt(np.where(left > LEAST_VARIANCE * square, left, np.inf))
+
+
+def _correlations(
+    truth: Float[np.ndarray, "cells programmes"], values: Csr, spread: Float[np.ndarray, " units"]
+) -> Float[np.ndarray, "programmes units"]:
+    """Correlate centred activities of norm 1 with units."""
+    return np.asarray((values.T @ truth).T / spread)
 
 
 def _match(
