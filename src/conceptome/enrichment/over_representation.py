@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import sparse
 from scipy.stats import hypergeom
 
@@ -165,11 +165,27 @@ def over_represented(universe: GeneScores, sets: Sets, n_named: int) -> Tested:
     only_selected, only_term = n_selected - hits, size - hits
     neither = n_genes - hits - only_selected - only_term
     odds = np.log2((hits + 0.5) * (neither + 0.5) / ((only_selected + 0.5) * (only_term + 0.5)))
-    p = np.ones(hits.shape)
-    concept_of, set_of = np.nonzero(hits)
-    p[hits > 0] = hypergeom.sf(hits[hits > 0] - 1, n_genes, size[set_of], n_selected[concept_of, 0])
+    p = _upper_tail(hits, n_genes=n_genes, size=size, n_selected=n_selected)
     edges = np.full((len(hits), n_named), "", dtype=object)
     for concept, term in np.argwhere(hits[:, :n_named]):
         genes = sets.genes[term]
         edges[concept, term] = ";".join(sorted(universe.symbols[genes[selected[concept, genes]]]))
     return {"es": np.where(hits > 0, odds, 0.0), "p": p}, edges
+
+
+def _upper_tail(
+    hits: Float[np.ndarray, "concepts sets"],
+    *,
+    n_genes: int,
+    size: Int[np.ndarray, " sets"],
+    n_selected: Int[np.ndarray, "concepts 1"],
+) -> Float[np.ndarray, "concepts sets"]:
+    """Return the chance of as many hits or more, computed once for equal counts; 1 without a hit."""
+    base = n_genes + 1
+    keys = (hits.astype(np.int64) * base + size) * base + n_selected
+    distinct, place = np.unique(keys[hits > 0], return_inverse=True)
+    rest, selected = np.divmod(distinct, base)
+    hit, of_size = np.divmod(rest, base)
+    p = np.ones(hits.shape)
+    p[hits > 0] = np.asarray(hypergeom.sf(hit - 1, n_genes, of_size, selected))[place]
+    return p
