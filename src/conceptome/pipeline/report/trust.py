@@ -155,6 +155,9 @@ def _completeness_sentence(contents: ReportContents) -> str:
     if not _has_findings(contents):
         return "There is no finding that could be lost."
     by = "attribution" if contents.enrichment is not None else "expression"
+    tested = contents.enrichment or contents.enrichment_de
+    permuted = tested is not None and tested.method == "gsea"
+    chance = "Part of the loss is the chance of the test's permutations. " if permuted else ""
     repeats = table["repeat"].nunique()
     summed = table.groupby("share", sort=True)[["n_survived", "n_findings"]].sum().iloc[::-1]
     survival = summed["n_survived"] / summed["n_findings"]
@@ -163,8 +166,8 @@ def _completeness_sentence(contents: ReportContents) -> str:
     listed = ", ".join(parts[:-1]) + (f" and {parts[-1]}" if len(parts) > 1 else parts[-1])
     return (
         f"Of {int(summed['n_findings'].iloc[0] / repeats):,} findings by {by}, {listed} ({repeats} random "
-        "draws each). Part of the loss is the test's own chance. What is lost first rests on few "
-        "annotations; the cards say it for each concept."
+        f"draws each). {chance}What is lost first rests on few annotations; the cards say it for each "
+        "concept."
     )
 
 
