@@ -10,6 +10,7 @@ import pytest
 
 from conceptome.core import Evaluation, InputError
 from conceptome.dictionaries import concept_modules
+from conceptome.enrichment import themes
 from conceptome.evaluation import SeedStability
 from conceptome.pipeline.report import ReportContents, write_report
 
@@ -83,6 +84,7 @@ def contents(demo_records):
         de=demo_records.de,
         enrichment=demo_records.enrichment,
         enrichment_de=demo_records.enrichment_de,
+        themes=themes(demo_records.enrichment),
         evaluation=Evaluation(measures, units),
         gene_sets=[demo_records.gene_sets],
     )
@@ -202,7 +204,30 @@ def test_the_same_contents_give_the_same_bytes(written, contents, tmp_path):
 def test_a_card_stays_small(written):
     cards = re.findall("<article.*?</article>", written.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(cards) == 5
-    assert max(map(len, cards)) < 64 * 1024
+    assert max(map(len, cards)) < 72 * 1024
+
+
+def test_findings_are_drawn_for_the_dictionary_and_on_each_card_that_has_some(contents, written, page):
+    texts = [image["alt"] for image in page.images]
+    found = set(contents.themes["concept"])
+    assert f"Themes of {len(found)} concepts with findings, as dots." in texts
+    assert {"themes"} <= set(page.ids)
+    carded = {int(name.removeprefix("concept-")) for name in page.ids if re.fullmatch(r"concept-\d+", name)}
+    drawn = {
+        concept
+        for concept in carded
+        if any(f"gene sets found for concept {concept}," in text for text in texts)
+    }
+    assert drawn == carded & found != set()
+
+
+def test_without_findings_there_is_no_part_on_themes(contents, tmp_path):
+    path = tmp_path / "report.html"
+    write_report(path, dataclasses.replace(contents, themes=contents.themes.iloc[:0]), max_cards=1)
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "themes" not in page.ids
+    assert "#themes" not in page.links
+    assert not any("gene sets found for concept" in image["alt"] for image in page.images)
 
 
 def test_hostile_texts_stay_texts(contents, demo_records, tmp_path):

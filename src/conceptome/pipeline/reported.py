@@ -47,6 +47,7 @@ def report_contents(run: Run) -> ReportContents:
         de=run.de,
         enrichment=run.enrichment("enrichment"),
         enrichment_de=run.enrichment("enrichment_de"),
+        themes=run.themes,
         completeness=run.completeness,
         contrast=run.contrast,
         evaluation=run.evaluation,

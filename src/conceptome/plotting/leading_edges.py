@@ -123,7 +123,7 @@ def _draw(ax: Axes, member: Bool[np.ndarray, "terms genes"], strength: Float[np.
     ax.hlines(np.arange(1, n_terms) - 0.5, -0.5, n_genes - 0.5, color="white", lw=0.6, zorder=1)
     ax.vlines(np.arange(1, n_genes) - 0.5, -0.5, n_terms - 0.5, color="white", lw=0.6, zorder=1)
     row, column = np.nonzero(member)
-    corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
+    corners = 0.47 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     squares = np.column_stack([column, row])[:, None] + corners
     full = float(np.percentile(np.abs(strength), STRONG)) or 1.0
     cells = PolyCollection(
@@ -131,8 +131,8 @@ def _draw(ax: Axes, member: Bool[np.ndarray, "terms genes"], strength: Float[np.
         array=strength[column],
         cmap=style.signed_colours(),
         clim=(-full, full),
-        edgecolors="white",
-        linewidths=0.6,
+        linewidths=0,
+        clip_on=False,
         zorder=2,
     )
     ax.add_collection(cells)

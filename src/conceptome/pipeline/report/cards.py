@@ -15,6 +15,7 @@ from conceptome.pipeline.report.contents import ReportContents
 from conceptome.pipeline.report.figures import ActivationMaps, Picture, chart
 from conceptome.pipeline.report.rows import ConceptRow, display_names, marked_names
 from conceptome.pipeline.report.term_rows import TermRow
+from conceptome.pipeline.report.theme_pictures import edges_picture
 from conceptome.pipeline.report.words import WHY_MISSING, missing_sentences, number
 from conceptome.plotting import forest, groups, terms
 
@@ -47,6 +48,8 @@ class Card:
     gene_table: tuple[GeneRow, ...]
     running_sum: Picture | None
     running_sum_of: TermRow | None
+    edges: Picture | None
+    """Genes that carry the findings."""
     de: Picture | None
     beside: tuple[Side, ...]
     """Findings by attribution and by expression."""
@@ -101,6 +104,7 @@ class CardMaker:
             gene_table=self._gene_table(row),
             running_sum=picture,
             running_sum_of=best,
+            edges=self._edges(row),
             de=self._de(row),
             beside=self._beside.get(row.concept, ()),
             notes=self._notes(row),
@@ -168,8 +172,7 @@ class CardMaker:
         has_sum = enrichment is not None and enrichment.method == "gsea"  # other methods have none
         if not has_sum or best is None or attributions is None or genes is None:
             return None, None
-        ranked = attributions.scores(self._rank_by).loc[row.concept]
-        scores = pd.Series(ranked.to_numpy(), index=self._names)
+        scores = self._scores(attributions, row)
         picture = chart(
             lambda ax: terms.running_sum(scores, genes, ax=ax),
             alt=f"Running sum of {best.name} along the genes of concept {row.concept}.",
@@ -177,6 +180,16 @@ class CardMaker:
             margins=(0.17, 0.03, 0.19, 0.03),
         )
         return best, picture
+
+    def _scores(self, attributions: Attributions, row: ConceptRow) -> pd.Series:
+        ranked = attributions.scores(self._rank_by).loc[row.concept]
+        return pd.Series(ranked.to_numpy(), index=self._names)
+
+    def _edges(self, row: ConceptRow) -> Picture | None:
+        attributions, themes = self._attributed(row), self._contents.themes
+        if attributions is None or self._contents.enrichment is None:
+            return None
+        return edges_picture(themes, self._scores(attributions, row), row.concept)
 
     def _notes(self, row: ConceptRow) -> dict[str, str]:
         """Say what is missing from this card and why; the run as a whole first, then this concept."""

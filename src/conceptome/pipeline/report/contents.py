@@ -46,6 +46,8 @@ class ReportContents:
     enrichment: Enrichment | None = None
     enrichment_de: Enrichment | None = None
     """The same enrichment run on the ranking of `de`."""
+    themes: pd.DataFrame | None = None
+    """What ``enrichment.themes`` found in `enrichment`."""
     completeness: pd.DataFrame | None = None
     """What ``enrichment.completeness`` counted, on attributions or, without these, on `de`."""
     contrast: Contrast | None = None

@@ -20,6 +20,7 @@ from conceptome.pipeline.report.measures import fidelity_picture, fidelity_table
 from conceptome.pipeline.report.method_words import words_of
 from conceptome.pipeline.report.rows import ConceptRow, choose_cards, concept_rows
 from conceptome.pipeline.report.steadiness import steadiness
+from conceptome.pipeline.report.theme_pictures import dots_picture
 from conceptome.pipeline.report.together import module_map
 from conceptome.pipeline.report.trust import trust
 from conceptome.plotting import maps, style
@@ -27,6 +28,7 @@ from conceptome.plotting.forest import format_q
 
 THUMB_SIZE = (1.2, 1.0)
 CELLS_SIZE = (6.6, 5.0)
+NAMED_F1 = 0.5
 
 
 def render(contents: ReportContents, *, max_cards: int) -> str:
@@ -66,6 +68,7 @@ def render(contents: ReportContents, *, max_cards: int) -> str:
             fidelity_sentence=words.fidelity_sentence(contents),
             stability=steadiness(contents, rows),
             modules=module_map(contents, rows),
+            themes=dots_picture(contents.themes, _marked(rows)),
             trust=trust(contents, rows),
             tested=words_of(contents.enrichment),
             ranked=contents.enrichment is None or contents.enrichment.method == "gsea",
@@ -88,6 +91,11 @@ def _environment() -> jinja2.Environment:
     )
     environment.globals.update(lacking=words.lacking, marking=words.marking, number=words.number, q=format_q)
     return environment
+
+
+def _marked(rows: Sequence[ConceptRow]) -> dict[int, str]:
+    """Name concepts by the label that they mark."""
+    return {row.concept: row.best_label for row in rows if row.best_label_f1 >= NAMED_F1}
 
 
 def _asset(name: str) -> str:

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
 from conceptome.pipeline.report.figures import Picture, chart, png_picture
-from conceptome.pipeline.report.rows import ConceptRow
 from conceptome.plotting import leading_edges
 from conceptome.plotting import themes as theme_plots
 
-NAMED_F1 = 0.5
 N_THEMES, N_CONCEPTS = 30, 45
-N_TERMS, N_GENES = 8, 24
+N_TERMS, N_GENES = 6, 16
 ROW = 0.19  # inches of a term
 
 
-def dots_picture(themes: pd.DataFrame | None, rows: Sequence[ConceptRow]) -> Picture | None:
+def dots_picture(themes: pd.DataFrame | None, names: Mapping[int, str]) -> Picture | None:
     """Draw which themes stand in which concepts.
 
     Parameters
     ----------
     themes
         What ``enrichment.themes`` found; None if nothing was tested.
-    rows
-        All concepts; those with a label of F1 0.5 or more are named by it.
+    names
+        What to write beside the numbers of concepts.
 
     Returns
     -------
@@ -35,7 +33,6 @@ def dots_picture(themes: pd.DataFrame | None, rows: Sequence[ConceptRow]) -> Pic
     """
     if themes is None or themes.empty:
         return None
-    names = {row.concept: row.best_label for row in rows if row.best_label_f1 >= NAMED_F1}
     ax = theme_plots.theme_dots(themes, n_themes=N_THEMES, n_concepts=N_CONCEPTS, names=names)
     figure = ax.get_figure(root=True)
     if figure is None:
@@ -75,5 +72,5 @@ def edges_picture(themes: pd.DataFrame | None, scores: pd.Series, concept: int) 
         draw,
         alt=f"Genes in the leading edges of the gene sets found for concept {concept}, with their scores.",
         size=(7.8, height),
-        margins=(0.50, 0.0, 0.02, 0.72 / height),
+        margins=(0.49, 0.025, 0.02, 0.72 / height),
     )
