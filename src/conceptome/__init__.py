@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         plotting,
         testing,
         tools,
+        web,
     )
     from conceptome import plotting as pl
     from conceptome import tools as tl
@@ -49,6 +50,7 @@ __all__ = [
     "testing",
     "tl",
     "tools",
+    "web",
 ]
 
 _ALIASES = {"pl": "plotting", "tl": "tools"}

@@ -1,8 +1,16 @@
+from . import concept_pages as concept_pages
+from . import pages as pages
+from . import selection as selection
+from .annotations import Annotation as Annotation
+from .annotations import Annotations as Annotations
+from .annotations import StaleRevisionError as StaleRevisionError
 from .building import build as build
 from .checking import check as check
 from .checking import describe as describe
 from .checking import is_atlas as is_atlas
 from .contents import Contents as Contents
+from .pages import why_missing as why_missing
 from .reader import Atlas as Atlas
+from .spreadsheets import csv_text as csv_text
 from .tables import finding_table as finding_table
 from .writing import write as write

@@ -217,6 +217,8 @@ class Atlas:
             with self._lock:
                 cursor = self._database.execute(query, values)
                 return [str(entry[0]) for entry in cursor.description], cursor.fetchall()
+        except sqlite3.OperationalError:
+            raise
         except sqlite3.DatabaseError as error:
             raise BundleError(damaged(self.path, f"{DATABASE}: {error}")) from None
 

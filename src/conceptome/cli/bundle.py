@@ -1,4 +1,4 @@
-"""conceptome build and check: the atlas of a run."""
+"""conceptome build, check, serve and annotations: the atlas of a run."""
 
 from __future__ import annotations
 
@@ -20,6 +20,25 @@ def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this
     )
     parser = add_verb(verbs, "check", "compare every byte of an atlas with its checksums", _check)
     parser.add_argument("atlas", metavar="ATLAS")
+    parser = add_verb(
+        verbs, "serve", "show an atlas in the browser, on this machine only, until Ctrl-C", _serve
+    )
+    parser.add_argument("atlas", metavar="ATLAS")
+    parser.add_argument("--port", type=int, default=8000, help="0 = any free one (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
+    parser.add_argument("--no-open", action="store_true", help="name the address, do not open it")
+    _add_annotations(verbs)
+
+
+def _add_annotations(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this type
+    text = "write what people have said about the concepts of an atlas into a file"
+    group = verbs.add_parser("annotations", help=text, description=f"{text.capitalize()}.")
+    actions = group.add_subparsers(required=True, metavar="ACTION")
+    parser = add_verb(actions, "export", "write every revision, the newest first", _export)
+    parser.add_argument("atlas", metavar="ATLAS")
+    parser.add_argument(
+        "--out", type=Path, default=Path("annotations.csv"), help=".csv or .json (default: %(default)s)"
+    )
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -35,4 +54,22 @@ def _check(options: argparse.Namespace) -> int:
     from conceptome import atlas
 
     tell(atlas.check(options.atlas))
+    return EXIT_DONE
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from conceptome import web
+
+    web.serve(options.atlas, host=options.host, port=options.port, open_browser=not options.no_open)
+    tell("Stopped.")
+    return EXIT_DONE
+
+
+def _export(options: argparse.Namespace) -> int:
+    from conceptome import atlas
+
+    with atlas.Atlas.open(options.atlas) as opened:
+        annotations = atlas.Annotations.beside(options.atlas, opened.dictionary_id)
+    n_revisions = annotations.export(options.out)
+    tell(f"{n_revisions:,} revisions: {options.out}")
     return EXIT_DONE

@@ -1,0 +1,168 @@
+"""Concepts in some of the cells, chosen by hand or by category, against all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from conceptome.atlas.concept_pages import record, require_column
+from conceptome.atlas.pages import columns
+from conceptome.atlas.reader import Atlas, Table
+from conceptome.atlas.schema import MISSING_CODE
+from conceptome.core import InputError
+
+BLOCK_CELLS = 16_384
+
+
+def chosen_cells(
+    atlas: Atlas, *, ranges: Sequence[Sequence[int]] = (), cells: Sequence[int] = ()
+) -> Bool[np.ndarray, " cells"]:
+    """Mark cells that are named by ranges of positions and one by one.
+
+    Parameters
+    ----------
+    atlas
+        The atlas.
+    ranges
+        Pairs of start and stop; stop is not included.
+    cells
+        Positions.
+
+    Raises
+    ------
+    InputError
+        If a position lies outside of the atlas, or nothing is named.
+    """
+    bounds = np.array([*ranges, *((cell, cell + 1) for cell in cells)], dtype=np.int64).reshape(-1, 2)
+    if len(bounds) and (
+        bounds.min() < 0 or bounds.max() > atlas.n_cells or (bounds[:, 0] > bounds[:, 1]).any()
+    ):
+        msg = f"A selection names cells from 0 to {atlas.n_cells - 1:,}, and no range backwards."
+        raise InputError(msg)
+    steps = np.zeros(atlas.n_cells + 1, dtype=np.int64)
+    np.add.at(steps, bounds[:, 0], 1)
+    np.add.at(steps, bounds[:, 1], -1)
+    chosen = np.cumsum(steps[:-1]) > 0
+    if not chosen.any():
+        msg = "The selection is empty. Choose some cells."
+        raise InputError(msg)
+    return np.asarray(chosen)
+
+
+def select(atlas: Atlas, chosen: Bool[np.ndarray, " cells"]) -> dict[str, Any]:
+    """Compare the chosen cells with all others, by concept and by category.
+
+    Parameters
+    ----------
+    atlas
+        The atlas.
+    chosen
+        Which cells, of all of them.
+
+    Returns
+    -------
+    ``n_cells``, ``concepts`` (see `against_the_rest`) and ``groups``: per column ``code, name, n_selected,
+    n_cells``.
+    """
+    active = np.zeros(atlas.n_concepts, dtype=np.int64)
+    total = np.zeros(atlas.n_concepts)
+    for start in range(0, atlas.n_cells, BLOCK_CELLS):
+        some = np.flatnonzero(chosen[start : start + BLOCK_CELLS])
+        if len(some):
+            _add(atlas, start + some, active, total)
+    n_cells = int(chosen.sum())
+    groups = {
+        column["key"]: _composition(atlas, column, chosen)
+        for column in columns(atlas)
+        if column["kind"] == "categorical"
+    }
+    return {"n_cells": n_cells, "concepts": against_the_rest(atlas, n_cells, active, total), "groups": groups}
+
+
+def _add(atlas: Atlas, cells: Shaped[np.ndarray, " some"], active: np.ndarray, total: np.ndarray) -> None:
+    """Add active cells and activation of some cells of one block; what lies between is read too."""
+    first, last = int(cells[0]), int(cells[-1])
+    indptr = atlas.array("csr_indptr.u64", first, last + 2).astype(np.int64)
+    index = atlas.array("csr_index.uint", int(indptr[0]), int(indptr[-1]))
+    value = atlas.array("csr_value.f16", int(indptr[0]), int(indptr[-1]))
+    if len(cells) < last - first + 1:
+        wanted = np.zeros(last - first + 1, dtype=bool)
+        wanted[cells - first] = True
+        kept = np.repeat(wanted, np.diff(indptr))
+        index, value = index[kept], value[kept]
+    active += np.bincount(index, minlength=len(active))
+    total += np.bincount(index, weights=value, minlength=len(total))
+
+
+def _composition(atlas: Atlas, column: dict[str, Any], chosen: Bool[np.ndarray, " cells"]) -> Table:
+    codes = atlas.array(f"obs/{column['key']}.u16")[chosen]
+    counts = np.bincount(codes[codes != MISSING_CODE], minlength=len(column["categories"])).tolist()
+    names = ("code", "name", "n_cells")
+    return {name: [one[name] for one in column["categories"]] for name in names} | {"n_selected": counts}
+
+
+def group(atlas: Atlas, key: str, code: int) -> dict[str, Any]:
+    """Return a category, and how much more often than elsewhere concepts are active in it.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    require_column(atlas, key, kind="categorical")
+    query = (
+        "SELECT c.key, o.name, c.code, c.name AS category, c.n_cells FROM obs_categories c "
+        "JOIN obs_columns o USING (key) WHERE c.key = ? AND c.code = ?"
+    )
+    found = record(atlas.table(query, [key, code]))
+    if found is None:
+        msg = f"The column {key!r} has no category {code}."
+        raise InputError(msg)
+    rows = atlas.rows("SELECT concept, n_active, mean FROM groups WHERE key = ? AND code = ?", [key, code])
+    active, total = [0] * atlas.n_concepts, [0.0] * atlas.n_concepts
+    for concept, n_active, mean in rows:
+        active[concept], total[concept] = n_active, mean * found["n_cells"]
+    return {"group": found, "concepts": against_the_rest(atlas, found["n_cells"], active, total)}
+
+
+def against_the_rest(
+    atlas: Atlas, n_cells: int, active: Sequence[int] | np.ndarray, total: Sequence[float] | np.ndarray
+) -> Table:
+    """Compare how often and how strongly concepts are active in some cells and in all others.
+
+    Parameters
+    ----------
+    atlas
+        The atlas.
+    n_cells
+        Number of cells.
+    active, total
+        Of each concept, how many of them activate it, and their summed activation.
+
+    Returns
+    -------
+    ``concept, auto_name, n_active, share, share_elsewhere, mean, mean_elsewhere, log2_ratio`` (of the shares,
+    with half a cell added to each count), by falling ratio. Shares and means elsewhere are None if there are
+    no other cells.
+    """
+    known = atlas.table("SELECT auto_name, n_active, mean_activation FROM concepts ORDER BY concept")
+    inside, sums = np.asarray(active), np.asarray(total)
+    outside = np.array(known["n_active"]) - inside
+    other_sums = np.array(known["n_active"]) * np.array(known["mean_activation"]) - sums
+    n_other = atlas.n_cells - n_cells
+    ratio = np.log2((inside + 0.5) / (n_cells + 1)) - np.log2((outside + 0.5) / (n_other + 1))
+    order = np.lexsort((np.arange(len(ratio)), -ratio))
+    elsewhere = [None] * len(order)
+    return {
+        "concept": order.tolist(),
+        "auto_name": [known["auto_name"][at] for at in order],
+        "n_active": inside[order].tolist(),
+        "share": (inside / max(n_cells, 1))[order].tolist(),
+        "share_elsewhere": (outside / n_other)[order].tolist() if n_other else elsewhere,
+        "mean": (sums / max(n_cells, 1))[order].tolist(),
+        "mean_elsewhere": (np.maximum(other_sums, 0) / n_other)[order].tolist() if n_other else elsewhere,
+        "log2_ratio": ratio[order].tolist(),
+    }
