@@ -74,3 +74,15 @@ def test_fitted_p_holds_against_many_permutations(kind):
     assert np.sqrt(np.mean(np.square(errors[1e-3]))) < 0.7
     assert -0.5 < np.mean(errors[1e-4]) < 1.0  # errs towards large p
     assert min(errors[1e-4]) > -1.5
+
+
+def test_a_concept_is_judged_alike_beside_others_to_the_last_bit():
+    rng = np.random.default_rng(3)
+    shift = np.linspace(-0.15, 0.15, 12)  # from few null scores above 0 to many: tails of many lengths
+    null = np.clip(rng.normal(shift, 0.1, (1000, 12)), -0.9, 0.9)
+    es = np.broadcast_to(np.linspace(0.3, 0.8, 5)[:, None], (5, 12))
+    together = significance(es, null, size=20, n_genes=1000, n_zero=np.zeros(12, dtype=int))
+    for at in range(12):
+        column = slice(at, at + 1)
+        alone = significance(es[:, column], null[:, column], size=20, n_genes=1000, n_zero=np.zeros(1, int))
+        np.testing.assert_array_equal(together.p[:, column], alone.p)

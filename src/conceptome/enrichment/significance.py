@@ -117,7 +117,8 @@ class _Tail:
         n_same = same.sum(axis=1)
         n_tail = np.minimum(np.maximum((TAIL_SHARE * n_same).astype(np.int64), MIN_TAIL), n_same // 2)
         mean = _mean(np.where(same, magnitudes, 0.0).sum(axis=1), n_same)
-        rates = _rate(np.maximum(magnitudes[:, : n_tail.max(initial=0) + 1], 0.0))
+        widest = max(int(TAIL_SHARE * len(null)), MIN_TAIL)  # fixed: so sums round alike beside any concepts
+        rates = _rate(np.maximum(magnitudes[:, : widest + 1], 0.0))
         threshold = np.take_along_axis(rates, n_tail[:, None], axis=1)
         in_tail = np.arange(rates.shape[1]) < n_tail[:, None]
         excess = _mean(np.where(in_tail, rates - threshold, 0.0).sum(axis=1), n_tail)
