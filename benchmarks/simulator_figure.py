@@ -1,9 +1,9 @@
-"""Draw how well programmes are recovered on the ladder of `simulator.py`."""
+"""Draw how well programmes are recovered on the steps of `simulator.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,57 +12,64 @@ from matplotlib.figure import Figure
 
 from conceptome.plotting.style import CATEGORIES, MUTED, styled
 
-ACTIVATION = {
-    "TopK, scVI": "TopK, scVI",
-    "TopK, linear": "TopK, linear",
-    "ICA, scVI": "ICA of scVI",
-    "neurons, scVI": "neurons of scVI",
-    "k-means, scVI": "k-means of scVI",
-    "NMF of expression, 12": "NMF of expression",
-    "ICA of expression, 24": "ICA of expression",
-    "PCA of expression, 12": "PCA of expression",
-}
-GENES = {
-    ("TopK, scVI", "substitute"): "substitution",
-    ("TopK, scVI", "higher"): "substitution, genes that are higher",
-    ("TopK, scVI", "mask"): "masking",
-    ("TopK, scVI", "de"): "differential expression",
-    ("neurons, scVI", "substitute"): "neurons, substitution",
-    ("k-means, scVI", "de"): "k-means, differential expression",
-    ("NMF of expression, 12", "loadings"): "NMF of expression, loadings",
-    ("ICA of expression, 24", "loadings"): "ICA of expression, loadings",
+OURS, LINEAR, ICA, NEURONS, KMEANS, NMF, ICA_EXPRESSION, PCA_EXPRESSION = CATEGORIES[:8]
+
+
+class Line(NamedTuple):
+    """One line of a panel."""
+
+    label: str
+    method: str
+    measure: str
+    colour: str
+    marker: str = "o"
+    style: str = "--"
+
+
+PANELS = {
+    "MCC of activation": (
+        Line("TopK on scVI", "TopK, scVI", "mcc", OURS, style="-"),
+        Line("TopK on principal components", "TopK, linear", "mcc", LINEAR, style="-"),
+        Line("ICA of scVI", "ICA, scVI", "mcc", ICA),
+        Line("neurons of scVI", "neurons, scVI", "mcc", NEURONS),
+        Line("k-means of scVI", "k-means, scVI", "mcc", KMEANS),
+        Line("NMF of expression, 24", "NMF of expression, 24", "mcc", NMF),
+        Line("ICA of expression, 24", "ICA of expression, 24", "mcc", ICA_EXPRESSION),
+        Line("PCA of expression, 24", "PCA of expression, 24", "mcc", PCA_EXPRESSION),
+        Line("chance (TopK)", "TopK, scVI", "mcc_null", MUTED, "", ":"),
+    ),
+    "precision at 10 of genes": (
+        Line("TopK: substitution", "TopK, scVI", "precision_substitute", OURS, style="-"),
+        Line("TopK: substitution, higher genes", "TopK, scVI", "precision_higher", OURS, "s", "-"),
+        Line("TopK: differential expression", "TopK, scVI", "precision_de", OURS, "x"),
+        Line("TopK: masking", "TopK, scVI", "precision_mask", OURS, "v", ":"),
+        Line("neurons: substitution", "neurons, scVI", "precision_substitute", NEURONS),
+        Line("k-means: differential expression", "k-means, scVI", "precision_de", KMEANS),
+        Line("NMF of expression: loadings", "NMF of expression, 24", "precision_loadings", NMF),
+        Line("ICA of expression: loadings", "ICA of expression, 24", "precision_loadings", ICA_EXPRESSION),
+        Line("chance (TopK)", "TopK, scVI", "chance_substitute", MUTED, "", ":"),
+    ),
 }
 
 
 def draw(found: dict[str, Any], *, steps: Sequence[str]) -> Figure:
-    """Draw MCC and precision by step, a line per method, with standard deviations over seeds."""
+    """Draw both measures by step, with standard deviations over seeds; the last step stands apart."""
+    names = [f"+ {step}" if 0 < at < len(steps) - 1 else step for at, step in enumerate(steps)]
     with styled():
-        figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
-        for number, (method, label) in enumerate(ACTIVATION.items()):
-            _line(axes[0], [found[step][method]["mcc"] for step in steps], number, label)
-        for number, ((method, way), label) in enumerate(GENES.items()):
-            _line(axes[1], [found[step][method][f"precision_{way}"] for step in steps], number, label)
-        _chance(axes[0], [found[step]["TopK, scVI"]["mcc_null"] for step in steps])
-        _chance(axes[1], [found[step]["TopK, scVI"]["chance_substitute"] for step in steps])
-        for ax, title in zip(axes, ("MCC of activation", "precision at 10 of genes"), strict=True):
-            ax.set(ylim=(0, 1.02), title=title)
-            ax.set_xticks(
-                range(len(steps)), [f"+ {step}" if 0 < at < 5 else step for at, step in enumerate(steps)]
-            )
-            ax.tick_params(axis="x", rotation=25)
+        figure, axes = plt.subplots(1, 2, figsize=(11.5, 3.6), layout="constrained")
+        for ax, (title, lines) in zip(axes, PANELS.items(), strict=True):
+            for number, line in enumerate(lines):
+                values = [found[step][line.method][line.measure] for step in steps]
+                _draw_line(ax, line, values, shift=0.03 * (number - len(lines) / 2))
+            ax.set(ylim=(0, 1.03), title=title)
+            ax.set_xticks(range(len(steps)), names, rotation=20, ha="right")
             ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
-def _line(ax: Axes, values: list[dict[str, float]], number: int, label: str) -> None:
-    at = np.arange(len(values)) + 0.03 * (number - 3.5)
+def _draw_line(ax: Axes, line: Line, values: list[dict[str, float]], *, shift: float) -> None:
+    at = np.arange(len(values)) + shift
     mean, sd = (np.array([value[name] for value in values]) for name in ("mean", "sd"))
-    colour = CATEGORIES[number]
-    style = "-" if number < 2 else "--"
-    # the last step does not follow the one before
-    ax.plot(at[:-1], mean[:-1], style, color=colour, linewidth=1.2)
-    ax.errorbar(at, mean, sd, fmt="o", color=colour, markersize=3, linewidth=0.8, label=label)
-
-
-def _chance(ax: Axes, values: list[dict[str, float]]) -> None:
-    ax.plot([value["mean"] for value in values][:-1], ":", color=MUTED, linewidth=1, label="chance")
+    look = {"color": line.colour, "marker": line.marker, "markersize": 3.5, "linewidth": 1.0}
+    ax.errorbar(at[:-1], mean[:-1], sd[:-1], linestyle=line.style, elinewidth=0.6, label=line.label, **look)
+    ax.errorbar(at[-1:], mean[-1:], sd[-1:], elinewidth=0.6, **look)
