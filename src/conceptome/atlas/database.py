@@ -32,7 +32,6 @@ def write_database(path: Path, frames: Mapping[str, pd.DataFrame]) -> dict[str, 
     described: dict[str, Any] = {}
     connection = sqlite3.connect(path, isolation_level=None)
     try:
-        connection.execute("PRAGMA page_size = 8192")
         connection.execute("PRAGMA journal_mode = OFF")  # a scratch file; it counts only once it is whole
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")

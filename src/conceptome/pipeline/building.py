@@ -12,7 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from conceptome import atlas, data
-from conceptome.core import BundleError, Enrichment, InputError
+from conceptome.core import BundleError, Enrichment, Evaluation, InputError
 from conceptome.data.gene_table import current_symbols
 from conceptome.evaluation.term_words import readable_term
 from conceptome.pipeline.config import config_of
@@ -93,8 +93,14 @@ def atlas_contents(run: Run) -> atlas.Contents:
         title=report.title,
         facts=report.facts,
         provenance=_provenance(run),
-        missing=report.missing,
+        missing={**report.missing, **_unmeasured(report.evaluation)},
     )
+
+
+def _unmeasured(evaluation: Evaluation | None) -> dict[str, str]:
+    """Say of each measure that could not be taken why."""
+    found = {} if evaluation is None else evaluation.missing
+    return {f"evaluation/{name}": reason for name, reason in found.items()}
 
 
 def _roles(run: Run) -> dict[str, str]:
