@@ -1,4 +1,4 @@
-"""Training that is interrupted, further seeds of a run, and two runs compared."""
+"""Training that is interrupted, and further seeds of a run."""
 
 import json
 import re
@@ -14,10 +14,8 @@ import pytest
 import safetensors
 
 import conceptome as cm
-from conceptome.cli import main
-from conceptome.core import BundleError, DictionaryMismatchError, InputError
 from conceptome.dictionaries.checkpoint import Journal
-from conceptome.pipeline import RunConfig, compare_runs, run, stages, storage
+from conceptome.pipeline import RunConfig, run, stages, storage
 from conceptome.pipeline.folder import checksum
 
 KEPT = ("pairs", "attributions", "de", "enrichment", "enrichment_de")
@@ -220,56 +218,3 @@ def test_a_killed_run_continues_in_the_middle_of_training(tmp_path, trained_seed
     assert re.search(
         r"train: 12 concepts, 3\.0 per cell, \d+ dead; held-out R2 0\.\d{3} after 20 epochs", caplog.text
     )
-
-
-@pytest.fixture(scope="module")
-def another_seed(finished, tmp_path_factory):
-    """A dictionary of another seed on the same encoder; its concepts are not attributed."""
-    path = tmp_path_factory.mktemp("runs") / "other"
-    config = settings(path, encoder=f"linear:{finished / 'encoder'}", seed=1, n_concepts=10)
-    return run(config, until="train")
-
-
-def test_two_runs_of_one_encoder_are_compared(finished, another_seed, tmp_path, capsys):
-    table, text = compare_runs(finished, another_seed)
-    assert len(table) == 10
-    assert table["similarity"].is_monotonic_decreasing
-    assert table["concept_b"].is_unique
-    assert table["best_label_a"].notna().any()
-    assert "best_label_b" not in table
-    assert text.startswith(
-        f"{finished} has 12 concepts, {another_seed} 10; compared by directions.\n10 matched "
-    )
-    out = tmp_path / "pairs.csv"
-    words = ["compare", str(finished), str(another_seed), "--by", "activations", "--out", str(out)]
-    assert main(words) == 0
-    assert f"Table: {out}" in capsys.readouterr().out
-    written = pd.read_csv(out)
-    assert list(written)[:6] == ["concept_a", "concept_b", "similarity", "null", "excess", "p"]
-    assert written["similarity"].mean() > written["null"].mean()
-
-
-def test_runs_that_do_not_compare_are_refused(finished, another_seed, tmp_path):
-    with pytest.raises(InputError) as same:
-        compare_runs(finished, finished)
-    assert str(same.value).endswith("Compare runs that differ in seed, settings or cells.")
-    foreign = tmp_path / "foreign"
-    shutil.copytree(another_seed, foreign)
-    dictionary = cm.dictionaries.load(foreign / "dictionary")
-    cm.dictionaries.TopKDictionary(
-        dictionary.weights, dictionary.k, scale=dictionary.scale, encoder_id="another"
-    ).save(foreign / "dictionary")
-    manifest = json.loads((foreign / "manifest.json").read_text())
-    with pytest.raises(BundleError) as changed:
-        compare_runs(finished, foreign)
-    assert str(changed.value).startswith(f"{foreign}: the stage 'train' is not finished, or its files have ")
-    manifest["stages"]["train"]["files"]["dictionary"] = checksum(foreign / "dictionary")
-    (foreign / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DictionaryMismatchError) as encoders:
-        compare_runs(finished, foreign)
-    assert str(encoders.value).endswith(
-        "so their concepts lie in different embeddings. Run the second again with the encoder of the first: "
-        f"--encoder linear:{finished / 'encoder'}"
-    )
-    with pytest.raises(BundleError, match="is no run folder"):
-        compare_runs(finished, tmp_path)

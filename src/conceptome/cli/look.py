@@ -17,19 +17,33 @@ def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this
     parser.add_argument("--concept", type=int, metavar="N", help="show the genes of a concept of the run")
     parser.add_argument("--gene", metavar="GENE", help="show the concepts of a gene")
     parser.add_argument("--n", type=int, default=20, help="rows to show (default: %(default)s)")
-    text = "match the concepts of two runs with the same encoder, beside chance"
+    text = "match the concepts of runs of other seeds, datasets or models, each measure beside its chance"
     parser = add_verb(verbs, "compare", text, _compare)
-    parser.add_argument("run_a", metavar="RUN_A")
-    parser.add_argument("run_b", metavar="RUN_B")
+    parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument(
         "--by",
-        default="directions",
-        choices=("directions", "activations"),
-        help="cosine of decoder directions, or correlation of activations on RUN_A's cells "
-        "(default: %(default)s)",
+        action="append",
+        choices=("directions", "profiles", "activations", "terms"),
+        help="a measure; may be repeated: cosine of decoder directions, correlation of gene scores, "
+        "correlation of activations, shared terms (default: all that say something of two runs)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("comparison.csv"), help="table to write (default: %(default)s)"
+        "--pairs",
+        default="star",
+        choices=("star", "all"),
+        help="compare the first with each other run, or all with all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--labels", type=Path, metavar="TSV", help="a label and what to call it, one per line"
+    )
+    parser.add_argument("--gene-table", metavar="TABLE", help="symbols and Ensembl ids: a file, or hgnc")
+    parser.add_argument("--seed", type=int, default=0, help="of chance (default: %(default)s)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("comparison"),
+        metavar="DIR",
+        help="tables, figure and text (default: %(default)s)",
     )
 
 
@@ -50,8 +64,16 @@ def _inspect(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from conceptome import pipeline
+    from conceptome.evaluation.concept_comparison import MEASURES
 
-    table, text = pipeline.compare_runs(options.run_a, options.run_b, by=options.by)
-    table.to_csv(options.out, index=False)
-    tell(f"{text}\nTable: {options.out}")
+    found = pipeline.compare_runs(
+        options.runs,
+        measures=options.by or MEASURES,
+        pairs=options.pairs,
+        labels=options.labels,
+        gene_table=options.gene_table,
+        seed=options.seed,
+    )
+    pipeline.write_comparison(found, options.out)
+    tell(f"{found.text}\nTables, figure and text: {options.out}")
     return EXIT_DONE

@@ -119,10 +119,12 @@ def match_concepts(
     rng = np.random.default_rng(seed)
     z = None if embeddings is None else _cells(embeddings, few, rng)
     similarities = (
-        _cosines(few, many, z, rng) if z is None or by == "directions" else (_correlations(few, many, z, rng))
+        cosine_draws(few, many, z, rng)
+        if z is None or by == "directions"
+        else correlation_draws(few.encode(z), many.encode(z), rng)
     )
-    rows, columns, similarity = _assign(next(similarities))
-    null = np.array([_assign(next(similarities))[2] for _ in range(n_null)])
+    rows, columns, similarity = assign(next(similarities))
+    null = np.array([assign(next(similarities))[2] for _ in range(n_null)])
     first, second = (columns, rows) if swapped else (rows, columns)
     order = np.argsort(first)
     ids = (a.dictionary_id, b.dictionary_id)
@@ -167,14 +169,15 @@ def _cells(
     return values[np.sort(rng.permutation(len(values))[:MATCHED_CELLS])]
 
 
-def _assign(similarity: Similarity) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def assign(similarity: Similarity) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Match rows and columns so that the sum of similarities is largest: rows, columns, similarities."""
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(similarity, maximize=True)
     return rows, columns, similarity[rows, columns]
 
 
-def _cosines(
+def cosine_draws(
     few: Dictionary, many: Dictionary, z: np.ndarray | None, rng: np.random.Generator
 ) -> Iterator[Similarity]:
     """Yield the cosines of two dictionaries, then of the first with random ones."""
@@ -192,11 +195,8 @@ def _unit(directions: Float[np.ndarray, "concepts d_embed"]) -> Float[np.ndarray
     return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True))
 
 
-def _correlations(
-    few: Dictionary, many: Dictionary, z: np.ndarray, rng: np.random.Generator
-) -> Iterator[Similarity]:
+def correlation_draws(rows: Csr, columns: Csr, rng: np.random.Generator) -> Iterator[Similarity]:
     """Yield the correlations of activations, then those with the cells of the second in random order."""
-    rows, columns = few.encode(z), many.encode(z)
     yield correlations(rows, columns)
     while True:
         yield correlations(rows, columns[rng.permutation(columns.shape[0])])

@@ -1,5 +1,7 @@
 from .absorption import LabelUnits, carry_labels
 from .cells import EvaluatedCells, read_cells
+from .concept_comparison import ConceptComparison, compare_concepts
+from .concept_similarities import ComparedConcepts
 from .downstream import Downstream
 from .factuals import factual_purity
 from .fidelity import measure_fidelity
@@ -19,6 +21,8 @@ from .term_words import readable_term
 from .units import chance_f1, label_concepts, match_units
 
 __all__ = [
+    "ComparedConcepts",
+    "ConceptComparison",
     "Downstream",
     "EvaluatedCells",
     "LabelUnits",
@@ -31,6 +35,7 @@ __all__ = [
     "chance_f1",
     "check_perturbations",
     "combine",
+    "compare_concepts",
     "concept_shifts",
     "evaluate",
     "factual_purity",

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
+from conceptome.dictionaries.profiles import permuted_within
 from conceptome.evaluation.chance import against, area, expression_strata, mean_and_error, sign_p
 from conceptome.evaluation.gene_evidence import UNSIGNED
 
@@ -77,7 +78,7 @@ def indirect_agreement(  # noqa: PLR0913 (what scores are held against)
     respond = np.where((responses != 0).sum(axis=1, keepdims=True) >= MIN_RESPONDERS, responses, 0)
     some = (respond != 0).any(axis=1, keepdims=True)
     moves, stays = some & (q <= alpha), some & (q > alpha)
-    draws = [respond[:, _permuted(strata, rng)] for _ in range(n_null)]
+    draws = [respond[:, permuted_within(strata, rng)] for _ in range(n_null)]
     found = []
     for name, table in scores.items():
         values = np.nan_to_num(table.to_numpy())
@@ -167,12 +168,3 @@ def _over(
     used = chosen & np.isfinite(values)
     total, n = np.where(used, values, 0).sum(axis=1), used.sum(axis=1)
     return np.asarray(np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0))
-
-
-def _permuted(strata: Int[np.ndarray, " genes"], rng: np.random.Generator) -> Int[np.ndarray, " genes"]:
-    """Permute genes within strata."""
-    order = np.arange(len(strata))
-    for stratum in np.unique(strata):
-        inside = np.flatnonzero(strata == stratum)
-        order[inside] = rng.permutation(inside)
-    return order

@@ -1,6 +1,8 @@
 from .building import atlas_contents as atlas_contents
 from .building import build_atlas as build_atlas
+from .comparing import RunComparison as RunComparison
 from .comparing import compare_runs as compare_runs
+from .comparing import write_comparison as write_comparison
 from .config import RunConfig as RunConfig
 from .config import build_config as build_config
 from .config import config_of as config_of

@@ -1,116 +1,193 @@
-"""Comparison of the dictionaries of two runs."""
+"""Comparison of finished runs: which concepts come back in another seed, dataset or model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
+import numpy as np
 import pandas as pd
 
 from conceptome import dictionaries
-from conceptome.core import BundleError, Dictionary, DictionaryMismatchError, InputError
-from conceptome.dictionaries.comparison import By
-from conceptome.dictionaries.recurrence import SAME
-from conceptome.pipeline import storage
+from conceptome.core import BundleError, InputError, require_choice
+from conceptome.evaluation import label_names
+from conceptome.evaluation.concept_comparison import MEASURES, ConceptComparison, compare_concepts
+from conceptome.evaluation.concept_similarities import ComparedConcepts, Measure
+from conceptome.pipeline import enrichment_files, storage
 from conceptome.pipeline.folder import RunFolder
+from conceptome.pipeline.returning import consensus_concepts, describe_comparison, label_agreement
 
-N_SHOWN = 10
+PairsOfRuns: TypeAlias = Literal["star", "all"]
+
+
+@dataclass(frozen=True, eq=False)
+class RunComparison:
+    """Concepts of several runs, matched run by run."""
+
+    pairs: pd.DataFrame
+    """``run_a, run_b`` before the columns of `ConceptComparison`; ``label_a, label_b, same_label`` after
+    them, missing where a run knows no labels."""
+    summary: pd.DataFrame
+    """``run_a, run_b`` before the columns of `ConceptComparison`; the measure ``labels`` is the share of
+    pairs with the same best label, beside that of labels permuted among the pairs."""
+    consensus: pd.DataFrame
+    """``run, concept, label, recurrence`` (share of the other runs in which the concept comes back, above
+    chance by at least one measure), and what it is in each: ``in_<run>``. At least half of the runs."""
+    refused: pd.DataFrame
+    """``run_a, run_b, measure, reason``."""
+    text: str
+    """The same in a few lines."""
 
 
 def compare_runs(
-    run_a: Path | str, run_b: Path | str, *, by: By = "directions", seed: int = 0
-) -> tuple[pd.DataFrame, str]:
-    """Match the concepts of two finished runs of one encoder.
+    runs: Sequence[Path | str],
+    *,
+    measures: Sequence[Measure] = MEASURES,
+    pairs: PairsOfRuns = "star",
+    labels: Path | str | None = None,
+    gene_table: Path | str | None = None,
+    n_null: int = 400,
+    seed: int = 0,
+) -> RunComparison:
+    """Match the concepts of finished runs, by each measure and each beside its own chance.
 
     Parameters
     ----------
-    run_a, run_b
-        Run folders. The cells of the first are those on which activations, or the covariance that chance is
-        given, are measured.
-    by
-        Compare decoder directions (cosine) or activations (correlation).
+    runs
+        Run folders, two or more; they may differ in seed, settings, cells or encoder.
+    measures
+        See `compare_concepts`; a measure that says nothing of two runs is left out with the reason.
+    pairs
+        Compare the first with each other run, or all with all.
+    labels
+        A table of labels that mean the same, see `read_label_map`; labels are else equal when they differ in
+        case, blanks and plural only.
+    gene_table
+        See `share_genes`.
+    n_null
+        Draws of chance.
     seed
-        Decides the random matchings.
+        Decides them.
 
     Returns
     -------
-    table
-        See `Matching.to_frame`, with ``best_label_a`` and ``best_label_b`` where the runs know them; the most
-        similar pair first.
-    text
-        The same in a few lines.
+    `RunComparison`.
 
     Raises
     ------
     BundleError
         If a folder holds no run with a finished dictionary.
-    DictionaryMismatchError
-        If the encoders differ.
     InputError
-        If both hold the same dictionary.
+        If there are fewer than two runs, two hold the same dictionary, or nothing compares.
     """
-    folders = RunFolder.existing(run_a), RunFolder.existing(run_b)
-    a, b = (_dictionary(folder) for folder in folders)
-    _require_comparable(a, b, folders)
-    embeddings = storage.load_embeddings(folders[0].path / "embeddings.zarr")
-    matching = dictionaries.match_concepts(a, b, by=by, embeddings=embeddings, seed=seed)
-    table = matching.to_frame()
-    for side, folder in zip("ab", folders, strict=True):
-        labels = _labels(folder)
-        if labels is not None:
-            table[f"best_label_{side}"] = table[f"concept_{side}"].map(labels)
-    table = table.sort_values("similarity", ascending=False, kind="stable", ignore_index=True)
-    sizes = f"{run_a} has {a.n_concepts} concepts, {run_b} {b.n_concepts}; compared by {by}."
-    return table, f"{sizes}\n{_describe(table)}"
+    require_choice("pairs", pairs, get_args(PairsOfRuns))
+    mapping = label_names.read_label_map(labels) if labels is not None else {}
+    read = [_read(Path(run)) for run in runs]
+    _require_different(read)
+    found: dict[tuple[str, str], ConceptComparison] = {}
+    for a, b in combinations(read, 2):
+        if pairs == "all" or a is read[0]:
+            settings = {"n_null": n_null, "seed": seed}
+            found[a.name, b.name] = compare_concepts(
+                a, b, measures=measures, gene_table=gene_table, **settings
+            )
+    by_name = {each.name: each for each in read}
+    known = {
+        each.name: label_names.common_labels(each.labels, mapping) for each in read if each.labels is not None
+    }
+    table = _joined({key: each.pairs for key, each in found.items()})
+    for side in "ab":
+        keys = zip(table[f"run_{side}"], table[f"concept_{side}"], strict=True)
+        table[f"label_{side}"] = [known[run].get(concept) if run in known else None for run, concept in keys]
+    same = (table["label_a"] == table["label_b"]).astype(object)
+    table["same_label"] = same.where(table["label_a"].notna() & table["label_b"].notna(), None)
+    summary = _joined({key: each.summary for key, each in found.items()})
+    summary = pd.concat([summary, label_agreement(table, n_null=n_null, seed=seed)], ignore_index=True)
+    matching = summary.groupby(["run_a", "run_b", "matched_by"], sort=False).ngroup()
+    summary = summary.iloc[np.argsort(matching, kind="stable")].reset_index(drop=True)
+    rows = [
+        (*key, measure, reason) for key, each in found.items() for measure, reason in each.refused.items()
+    ]
+    refused = pd.DataFrame(rows, columns=["run_a", "run_b", "measure", "reason"])
+    notes = {key: each.notes for key, each in found.items()}
+    consensus = consensus_concepts(table, {name: known.get(name) for name in by_name}, star=pairs == "star")
+    text = describe_comparison(summary, refused, notes, known, consensus)
+    return RunComparison(table, summary, consensus, refused, text)
 
 
-def _dictionary(folder: RunFolder) -> Dictionary:
+def write_comparison(found: RunComparison, folder: Path) -> None:
+    """Write the tables (``pairs.tsv`` and others), ``comparison.txt`` and ``comparison.png``.
+
+    Parameters
+    ----------
+    found
+        The comparison.
+    folder
+        Made if it is not there; files of these names are replaced.
+    """
+    from matplotlib.figure import Figure
+
+    from conceptome import plotting
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("pairs", "summary", "consensus", "refused"):
+        getattr(found, name).to_csv(folder / f"{name}.tsv", sep="\t", index=False)
+    (folder / "comparison.txt").write_text(found.text + "\n", encoding="utf-8")
+    plotting.returning(found.pairs, figure=Figure()).savefig(folder / "comparison.png", dpi=150)
+
+
+def _joined(tables: dict[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
+    frames = [
+        table.assign(run_a=a, run_b=b)[["run_a", "run_b", *table.columns]] for (a, b), table in tables.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _read(path: Path) -> ComparedConcepts:
+    folder = RunFolder.existing(path)
     stages = folder.manifest["stages"]
     for stage in ("embed", "train"):
-        if stage not in stages or not folder.is_done(stage, stages[stage]["digest"]):
+        if not _finished(folder, stage):
             msg = (
                 f"{folder.path}: the stage {stage!r} is not finished, or its files have changed. Continue "
                 f"with: {folder.manifest['command']}"
             )
             raise BundleError(msg)
-    return dictionaries.load(folder.path / "dictionary")
+    attributed = _finished(folder, "attribute") and (path / "attributions.parquet").exists()
+    enriched = _finished(folder, "enrich") and (path / "enrichment.parquet").exists()
+    return ComparedConcepts(
+        str(path),
+        dictionaries.load(path / "dictionary"),
+        storage.load_embeddings(path / "embeddings.zarr"),
+        storage.load_activations(path / "activations.zarr"),
+        storage.load_attributions(path) if attributed else None,
+        enrichment_files.load_enrichment(path / "enrichment.parquet") if enriched else None,
+        _labels(folder) if "summarise" in stages else None,
+    )
 
 
-def _require_comparable(a: Dictionary, b: Dictionary, folders: tuple[RunFolder, RunFolder]) -> None:
-    first, second = (folder.path for folder in folders)
-    if a.encoder_id != b.encoder_id:
-        encoder = folders[0].manifest["config"]["encoder"].partition(":")[0]
-        msg = (
-            f"{first} and {second} have different encoders ({a.encoder_id} and {b.encoder_id}), so their "
-            "concepts lie in different embeddings. Run the second again with the encoder of the first: "
-            f"--encoder {encoder}:{first / 'encoder'}"
-        )
-        raise DictionaryMismatchError(msg)
-    if a.dictionary_id == b.dictionary_id:
-        msg = (
-            f"{first} and {second} hold the same dictionary ({a.dictionary_id}), which says nothing of "
-            "stability. Compare runs that differ in seed, settings or cells."
-        )
-        raise InputError(msg)
+def _finished(folder: RunFolder, stage: str) -> bool:
+    stages = folder.manifest["stages"]
+    return stage in stages and folder.is_done(stage, stages[stage]["digest"])
 
 
 def _labels(folder: RunFolder) -> pd.Series | None:
-    if "summarise" not in folder.manifest["stages"]:
-        return None
     table, _ = storage.read_table(folder.path / "concepts.parquet")
     labels: pd.Series = table.set_index("concept")["best_label"]
     return labels if labels.notna().any() else None
 
 
-def _describe(table: pd.DataFrame) -> str:
-    clear, same = int((table["p"] <= 0.05).sum()), int((table["similarity"] >= SAME).sum())
-    lines = [
-        f"{len(table)} matched pairs: mean similarity {table['similarity'].mean():.3f}, by chance "
-        f"{table['null'].mean():.3f}; {clear} above chance (p <= 0.05), {same} of {SAME} or more.",
-        "The most similar:",
-    ]
-    for row in table.head(N_SHOWN).to_dict("records"):
-        labels = [row.get(f"best_label_{side}") for side in "ab"]
-        named = " · ".join(str(label) for label in labels if isinstance(label, str))
-        found = f"{row['concept_a']:>5} {row['concept_b']:>5}  {row['similarity']:.3f}"
-        lines.append(f"{found} (chance {row['null']:.3f}, p {row['p']:.2g})  {named}".rstrip())
-    return "\n".join(lines)
+def _require_different(runs: Sequence[ComparedConcepts]) -> None:
+    if len(runs) < 2:
+        msg = f"{len(runs)} run is given, expected at least two to compare."
+        raise InputError(msg)
+    for a, b in combinations(runs, 2):
+        if a.dictionary.dictionary_id == b.dictionary.dictionary_id:
+            msg = (
+                f"{a.name} and {b.name} hold the same dictionary ({a.dictionary.dictionary_id}), which says "
+                "nothing of stability. Compare runs that differ in seed, settings, cells or encoder."
+            )
+            raise InputError(msg)

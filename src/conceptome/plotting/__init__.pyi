@@ -5,6 +5,7 @@ from .leading_edges import leading_edge
 from .maps import concept
 from .matchings import sensitivity
 from .measures import fidelity
+from .returning import returning
 from .seeds import stability
 from .sweeps import sweep
 from .term_map import enrichment_map
@@ -27,6 +28,7 @@ __all__ = [
     "labels",
     "leading_edge",
     "modules",
+    "returning",
     "running_sum",
     "sensitivity",
     "stability",
