@@ -295,6 +295,7 @@ def test_seeds_that_are_given_are_those_that_are_trained(demo):
 def test_the_phase_is_refused_where_genes_lack(demo):
     adata, encoder, dictionary, _ = demo
     few = adata[:, :60].copy()
+    del few.obs["phase"]
     with pytest.raises(InputError, match="The cell-cycle phase cannot be told: "):
         evaluate(few, None, dictionary, label_keys=["phase"], embeddings=encoder.embed(adata))
 

@@ -189,7 +189,7 @@ def test_the_table_lists_all_concepts_and_cards_the_chosen_ones(contents, page):
 
 def test_fidelity_shows_the_dictionary_first_and_its_baselines(page):
     assert re.search(
-        r"Measure topk neurons pca Variance of the embedding kept \(R², held-out cells\) 0.81 1 0.7",
+        r"Measure topk neurons pca Fidelity Variance of the embedding kept \(R², held-out cells\) 0.81 1 0.7",
         page.text,
     )
     assert "reproduce 81.0% of the variance of the embedding with 4.0 active concepts per cell" in page.text

@@ -5,7 +5,9 @@ from .concept_similarities import ComparedConcepts
 from .downstream import Downstream
 from .factuals import factual_purity
 from .fidelity import measure_fidelity
+from .files import read_evaluation, write_evaluation
 from .measures import SeedMeasures, combine, evaluate, measure_seed, scrambled_embeddings, why_no_control
+from .metrics import METRICS, Metric
 from .mixing import ilisi, lisi
 from .naming import name_concepts
 from .neighbours import label_neighbours, neighbours_kept
@@ -19,13 +21,16 @@ from .shifts import concept_shifts
 from .splits import seeded_split
 from .term_words import readable_term
 from .units import chance_f1, label_concepts, match_units
+from .verdicts import judge
 
 __all__ = [
     "ComparedConcepts",
     "ConceptComparison",
+    "METRICS",
     "Downstream",
     "EvaluatedCells",
     "LabelUnits",
+    "Metric",
     "PerturbationCheck",
     "Recovery",
     "SeedMeasures",
@@ -41,6 +46,7 @@ __all__ = [
     "factual_purity",
     "fit_probe",
     "ilisi",
+    "judge",
     "label_concepts",
     "label_neighbours",
     "lisi",
@@ -52,10 +58,12 @@ __all__ = [
     "neighbours_kept",
     "probe",
     "read_cells",
+    "read_evaluation",
     "readable_term",
     "recovery",
     "scrambled_embeddings",
     "seeded_split",
     "train_like",
     "why_no_control",
+    "write_evaluation",
 ]

@@ -232,7 +232,7 @@ def combine(
 
 
 def scrambled_embeddings(
-    adata: AnnData, encoder: Encoder | None, dictionary: Dictionary, *, seed: int
+    adata: AnnData, encoder: Encoder | None, dictionary: Dictionary, *, seed: int, device: str = "cpu"
 ) -> Embeddings | None:
     """Embed cells with an encoder that has forgotten what it learnt; None where there is no such control.
 
@@ -246,12 +246,14 @@ def scrambled_embeddings(
         The dictionary, whose recipe is needed for the one of the random encoder.
     seed
         Decides the permutation of the weights.
+    device
+        Where the encoder runs.
     """
     if encoder is None or recipe_of(dictionary) is None:
         return None
     if not isinstance(encoder, Reinitialisable):
         return None
-    return encoder.reinitialised(seed=seed).embed(adata)
+    return encoder.reinitialised(seed=seed).embed(adata, device=device)
 
 
 def why_no_control(encoder: Encoder | None, dictionary: Dictionary, *, n_seeds: int) -> dict[str, str]:

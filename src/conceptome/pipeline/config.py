@@ -61,6 +61,11 @@ class RunConfig:
     """Concepts that a cell may activate (default: d_embed / 2, between 2 and 16)."""
     n_seeds: int = 1
     """Dictionaries trained, each with its own seed; the further ones tell how stable concepts are."""
+    evaluation: Literal["quick", "full"] = "quick"
+    """Measure one seed beside baselines; or several seeds, with a random-weight encoder as a further control
+    (conceptome evaluate RUN)."""
+    evaluation_seeds: int = 3
+    """Seeds of a full evaluation."""
     n_pairs: int = 64
     """Counterfactual pairs per concept."""
     n_counterfactuals: int = 1
@@ -149,6 +154,7 @@ _LEAST = {
     "n_concepts": 2,
     "k": 1,
     "n_seeds": 1,
+    "evaluation_seeds": 2,
     "n_pairs": 1,
     "n_counterfactuals": 1,
     "min_pairs": 2,

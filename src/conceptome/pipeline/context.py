@@ -26,7 +26,7 @@ from conceptome.core import (
 )
 from conceptome.dictionaries import Modules
 from conceptome.enrichment.flags import suspect_flags
-from conceptome.evaluation import SeedStability
+from conceptome.evaluation import SeedStability, read_evaluation
 from conceptome.pipeline import enrichment_files, storage
 from conceptome.pipeline.config import DEMO, RunConfig
 from conceptome.pipeline.folder import RunFolder, checksum
@@ -276,4 +276,4 @@ class Run:
     @cached_property
     def evaluation(self) -> Evaluation:
         """Measures of trust."""
-        return storage.load_evaluation(self.path / "evaluation.json")
+        return read_evaluation(self.path / "evaluation.json")

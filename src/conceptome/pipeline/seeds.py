@@ -78,10 +78,7 @@ def stability(run: Run, folder: Path) -> dict[str, Any]:
         return {"missing": reason, "message": "left out (--n-seeds 1)"}
     trained = [run.dictionary]
     for seed in range(config.seed + 1, config.seed + config.n_seeds):
-        place = folder / "seeds" / str(seed)
-        if not (place / CONFIG).is_file():
-            _take_earlier(run, place)
-        dictionary = train_dictionary(run, place, seed=seed)
+        dictionary = seed_dictionary(run, folder / "seeds" / str(seed), seed=seed)
         logger.info("seed %d: %s", seed, describe_training(dictionary))
         trained.append(dictionary)
     record = evaluation.measure_seeds(trained, run.embeddings, seed=config.seed)
@@ -89,6 +86,27 @@ def stability(run: Run, folder: Path) -> dict[str, Any]:
     by = record.summary.set_index("by").loc["directions"]
     words = f"directions {by['mean']:.2f}, chance {by['null']:.2f}, over {config.n_seeds} seeds"
     return {"trained_as": _training_digest(run), "message": words}
+
+
+def seed_dictionary(run: Run, place: Path, *, seed: int) -> dictionaries.AffineDictionary:
+    """Train the dictionary of another seed, or take it from the stage `stability` where that has it.
+
+    Parameters
+    ----------
+    run
+        The run.
+    place
+        Where the dictionary is saved; the name of the folder is the seed.
+    seed
+        Seed of this dictionary.
+
+    Returns
+    -------
+    The dictionary.
+    """
+    if not (place / CONFIG).is_file():
+        _take_earlier(run, place)
+    return train_dictionary(run, place, seed=seed)
 
 
 def _take_earlier(run: Run, place: Path) -> None:

@@ -18,6 +18,7 @@ from conceptome.pipeline import storage
 from conceptome.pipeline.context import Run
 from conceptome.pipeline.embedding import embed_in_chunks
 from conceptome.pipeline.enriching import enrich
+from conceptome.pipeline.evaluating import evaluate
 from conceptome.pipeline.layout import umap_layout
 from conceptome.pipeline.pair_effects import save_pair_effects
 from conceptome.pipeline.report import write_report
@@ -149,23 +150,6 @@ def compare(run: Run, folder: Path) -> Facts:
     return {"message": f"{len(record.concepts)} concepts x {len(record.genes):,} genes"}
 
 
-def evaluate(run: Run, folder: Path) -> Facts:
-    """Measure fidelity, probes and labels for concepts and baselines."""
-    record = evaluation.evaluate(
-        run.adata,
-        run.encoder,
-        run.dictionary,
-        label_keys=run.config.label_key,
-        seed=run.config.seed,
-        embeddings=run.embeddings,
-        group_key=run.config.donor_key,
-    )
-    storage.save_evaluation(record, folder / "evaluation.json")
-    measures = record.measures
-    chosen = measures[(measures["dictionary"] == run.dictionary.kind) & (measures["metric"] == "r2")]
-    return {"message": f"held-out R2 {chosen['value'].iloc[0]:.3f}"}
-
-
 def summarise(run: Run, folder: Path) -> Facts:
     """Write one row per concept, and one per module."""
     table = summarise_concepts(
@@ -239,6 +223,8 @@ ENRICHING = (
 
 TRAINING = ("n_concepts", "k", "donor_key", "seed", "device")
 
+EVALUATING = ("label_key", "batch_key", "donor_key", "seed", "evaluation", "evaluation_seeds")
+
 STAGES = (
     Stage(
         "embed",
@@ -263,8 +249,8 @@ STAGES = (
         ENRICHING,
         enrich,
     ),
-    Stage("evaluate", ("train",), ("label_key", "donor_key", "seed"), evaluate),
     Stage("stability", ("train",), (*TRAINING, "n_seeds"), stability, resumable=True),
+    Stage("evaluate", ("train",), EVALUATING, evaluate, resumable=True),
     Stage(
         "summarise",
         ("match", "enrich", "stability"),

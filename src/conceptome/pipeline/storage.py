@@ -19,7 +19,6 @@ from conceptome.core import (
     BundleError,
     DifferentialExpression,
     Embeddings,
-    Evaluation,
     Pairs,
 )
 from conceptome.evaluation import SeedStability
@@ -262,29 +261,6 @@ def load_de(path: Path) -> DifferentialExpression:
     )
 
 
-def save_evaluation(record: Evaluation, path: Path) -> None:
-    """Write ``evaluation.json``; a number that could not be measured is null."""
-    content = {
-        "dictionary_id": record.dictionary_id,
-        "columns": {"measures": list(record.measures), "units": list(record.units)},
-        "measures": json.loads(record.measures.to_json(orient="records", double_precision=15)),
-        "units": json.loads(record.units.to_json(orient="records", double_precision=15)),
-    }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def load_evaluation(path: Path) -> Evaluation:
-    """Read what `save_evaluation` wrote."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    frames = {
-        name: pd.DataFrame(content[name], columns=content["columns"][name]) for name in ("measures", "units")
-    }
-    for frame in frames.values():
-        for name in frame.columns.difference(_TEXT_COLUMNS):
-            frame[name] = frame[name].astype(float)  # null, a number that could not be measured, is NaN
-    return Evaluation(**frames, dictionary_id=content["dictionary_id"])
-
-
 def save_stability(record: SeedStability, path: Path) -> None:
     """Write ``stability.parquet``, with the summary beside the rows."""
     summary = json.loads(record.summary.to_json(orient="records", double_precision=15))
@@ -297,6 +273,3 @@ def load_stability(path: Path) -> SeedStability:
     summary = pd.DataFrame(meta["summary"])
     numbers = summary.columns.difference(["by"])
     return SeedStability(table, summary.astype(dict.fromkeys(numbers, float)), tuple(meta["r2"]))
-
-
-_TEXT_COLUMNS = ["dictionary", "metric", "label_key", "label"]

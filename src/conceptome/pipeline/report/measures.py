@@ -9,26 +9,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from conceptome.evaluation import METRICS, judge
+from conceptome.evaluation.verdicts import CONTROLS
 from conceptome.pipeline.report.contents import ReportContents
 from conceptome.pipeline.report.figures import Picture, svg_picture
 from conceptome.pipeline.report.words import number
 from conceptome.plotting import measures as drawing
 
-NAMES = {
-    "r2": "Variance of the embedding kept (R², held-out cells)",
-    "r2_dimension_median": "… in the median coordinate",
-    "r2_dimension_min": "… in the worst coordinate",
-    "n_units": "Units",
-    "l0": "Active units per cell (L0)",
-    "dead": "Share of units never active",
-    "inactive_heldout": "Share of units inactive on held-out cells",
-    "mean_best_f1": "Best F1 of a single unit, mean over labels",
-    "labels_covered": "Share of labels with a unit of F1 ≥ 0.5",
-    "units_matching": "Share of units that match a label",
-    "probe_macro_f1_embedding": "Labels read off the embedding (macro-F1)",
-    "probe_macro_f1_activations": "Labels read off the activations (macro-F1)",
-    "probe_macro_f1_reconstruction": "Labels read off the reconstruction (macro-F1)",
-}
+SMALLEST_SPREAD = 5e-4
 
 
 @dataclass(frozen=True)
@@ -39,6 +27,10 @@ class MeasureLine:
     note: str
     """The label column it refers to."""
     values: tuple[str, ...]
+    evidence: str
+    """``"yes"``, ``"no"``, ``"not judged"``, or empty where neither end of the scale is better."""
+    reason: str
+    """A sentence."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,14 @@ class MeasureTable:
     """Measures by dictionary, the one under study first."""
 
     columns: tuple[str, ...]
-    lines: tuple[MeasureLine, ...]
+    groups: Mapping[str, tuple[MeasureLine, ...]]
+    """Lines by family of metrics."""
+    spread: str
+    """What standard deviations are over."""
+    missing: Mapping[str, str]
+    """Why a control or a measure is not there, by its name."""
+    judged: bool
+    """Whether there were seeds enough to tell what is evidence."""
 
 
 def fidelity_table(contents: ReportContents) -> MeasureTable:
@@ -61,22 +60,42 @@ def fidelity_table(contents: ReportContents) -> MeasureTable:
     -------
     The table; without lines when nothing was measured.
     """
-    if contents.evaluation is None:
-        return MeasureTable((), ())
-    measures = contents.evaluation.measures
-    overall = measures[measures["label"] == ""]
-    columns = tuple(dict.fromkeys(overall["dictionary"]))
-    lines = []
-    for (metric, key), group in overall.groupby(["metric", "label_key"], sort=False):
-        written = {str(record["dictionary"]): _written(record) for record in group.to_dict("records")}
-        values = tuple(written.get(name, "–") for name in columns)
-        lines.append(MeasureLine(NAMES.get(str(metric), str(metric).replace("_", " ")), str(key), values))
-    return MeasureTable(columns, tuple(lines))
+    record = contents.evaluation
+    if record is None:
+        return MeasureTable((), {}, "", {}, judged=False)
+    overall = record.measures[record.measures["label"] == ""]
+    names = list(dict.fromkeys(overall["dictionary"]))
+    columns = tuple(dict.fromkeys([names[0], *(name for name in CONTROLS if name in names), *names]))
+    settings = contents.manifest.get("settings", {})
+    sides = [str(settings[key]) for key in ("batch_key", "donor_key") if settings.get(key)]
+    verdicts = judge(record, sides=sides)
+    said = {(row["metric"], row["label_key"]): row for row in verdicts.to_dict("records")}
+    groups: dict[str, list[MeasureLine]] = {}
+    by_metric = dict(iter(overall.groupby("metric", sort=False)))
+    for metric, known in METRICS.items():
+        for key, group in by_metric.get(metric, overall.iloc[:0]).groupby("label_key", sort=False):
+            written = {str(row["dictionary"]): _written(row) for row in group.to_dict("records")}
+            values = tuple(written.get(name, "–") for name in columns)
+            verdict = said.get((metric, key), {"evidence": "", "reason": ""})
+            line = MeasureLine(known.title, str(key), values, verdict["evidence"], verdict["reason"])
+            groups.setdefault(known.family, []).append(line)
+    n_seeds = len(record.seeds)
+    return MeasureTable(
+        columns,
+        {family: tuple(lines) for family, lines in groups.items()},
+        f"{n_seeds} seeds of the dictionary" if n_seeds > 1 else "splits of the cells",
+        record.missing,
+        judged=bool((verdicts["evidence"] != "not judged").any()),
+    )
 
 
 def _written(record: Mapping[Any, Any]) -> str:
+    """Write a value, with its standard deviation where that is not next to nothing."""
     spread = record.get("sd", np.nan)
-    return number(record["value"]) + (f" ± {spread:.2g}" if np.isfinite(spread) else "")
+    shown = np.isfinite(spread) and spread >= SMALLEST_SPREAD
+    return number(record["value"]) + (
+        f" ± {number(spread, digits=2 if spread < 100 else 3)}" if shown else ""
+    )
 
 
 def fidelity_picture(contents: ReportContents) -> Picture | None:

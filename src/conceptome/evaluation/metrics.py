@@ -1,0 +1,58 @@
+"""Every metric of an evaluation: what it is called, which way is better, and what family it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Better: TypeAlias = Literal["higher", "lower", ""]
+Family: TypeAlias = Literal[
+    "Fidelity", "What the decoder loses", "Units and labels", "Factuals", "Probes", "Neighbours", "Mixing"
+]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric."""
+
+    title: str
+    family: Family
+    better: Better = "higher"
+    """"" where neither end of the scale is better: sizes, and what batches and donors tell."""
+
+
+def _three(metric: str, title: str, family: Family, better: Better) -> dict[str, Metric]:
+    """Name a metric of the embedding, of activations and of reconstructions."""
+    of = ("embedding", "activations", "reconstruction")
+    return {f"{metric}_{name}": Metric(f"{title} the {name}", family, better) for name in of}
+
+
+METRICS: dict[str, Metric] = {
+    "r2": Metric("Variance of the embedding kept (R², held-out cells)", "Fidelity"),
+    "r2_dimension_median": Metric("… in the median coordinate", "Fidelity"),
+    "r2_dimension_min": Metric("… in the worst coordinate", "Fidelity"),
+    "n_units": Metric("Units", "Fidelity", ""),
+    "l0": Metric("Active units per cell (L0)", "Fidelity", ""),
+    "dead": Metric("Share of units never active", "Fidelity", "lower"),
+    "inactive_heldout": Metric("Share of units inactive on held-out cells", "Fidelity", "lower"),
+    "loss_embedding": Metric("Loss of the decoder fed with embeddings", "What the decoder loses", ""),
+    "loss_mean": Metric("… with the mean embedding", "What the decoder loses", ""),
+    "loss_reconstruction": Metric("… with reconstructions", "What the decoder loses", ""),
+    "loss_recovered": Metric("Share of the loss recovered", "What the decoder loses"),
+    "mean_best_f1": Metric("Best F1 of a single unit, mean over labels", "Units and labels"),
+    "mean_f1_excess": Metric("… above units of the same frequency that know nothing", "Units and labels"),
+    "labels_covered": Metric("Share of labels with a unit of F1 ≥ 0.5", "Units and labels"),
+    "labels_above_chance": Metric("Share of labels with a unit above all chance draws", "Units and labels"),
+    "units_matching": Metric("Share of units that match a label", "Units and labels"),
+    "units_per_label": Metric("Units needed for a label (splitting)", "Units and labels", "lower"),
+    "absorption": Metric("Share of a label's cells absorbed by other units", "Units and labels", "lower"),
+    "factual_purity_top": Metric("Agreement of labels among the strongest factuals", "Factuals"),
+    "factual_purity_stratified": Metric("… among factuals over all strata", "Factuals"),
+    **_three("probe_macro_f1", "Macro-F1 of a probe on", "Probes", "higher"),
+    **_three("knn_accuracy", "Accuracy of neighbours in", "Neighbours", "higher"),
+    **_three("knn_purity", "Share of neighbours with the same label in", "Neighbours", "higher"),
+    "neighbours_kept_activations": Metric("Neighbours kept in the activations", "Neighbours"),
+    "neighbours_kept_reconstruction": Metric("Neighbours kept in the reconstruction", "Neighbours"),
+    **_three("ilisi", "Mixing (iLISI) in", "Mixing", ""),
+}
+"""By name, in the order of display; those of single labels (`best_f1` ...) are left out."""
