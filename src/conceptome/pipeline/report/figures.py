@@ -146,7 +146,9 @@ def png_picture(figure: Figure, *, alt: str) -> Picture:
     with style.styled():
         canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    return _png(canvas, figure, alt, palette=Image.fromarray(pixels[..., :3]).quantize(N_COLOURS))
+    # maximum coverage keeps the colours of small areas, such as a colour bar's
+    palette = Image.fromarray(pixels[..., :3]).quantize(N_COLOURS, method=Image.Quantize.MAXCOVERAGE)
+    return _png(canvas, figure, alt, palette=palette)
 
 
 def full_bleed(draw: Callable[[Axes], object], *, alt: str, size: tuple[float, float]) -> Picture:

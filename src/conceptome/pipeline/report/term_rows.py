@@ -10,6 +10,7 @@ import pandas as pd
 
 from conceptome.core import Enrichment
 from conceptome.enrichment.flags import suspect_flags
+from conceptome.evaluation import readable_term
 
 ALPHA = 0.05
 N_TERMS = 6
@@ -111,7 +112,7 @@ def _term_row(record: dict[Any, Any], q_de: dict[tuple[str, str], float]) -> Ter
     edge = str(record["leading_edge"] or "")
     return TermRow(
         term=str(record["term"]),
-        name=str(record["name"]).replace("_", " "),  # so that long names can break
+        name=readable_term(str(record["name"])),
         collection=str(record["collection"]),
         effect=float(record["effect"]),
         q=float(record["q_global"]),

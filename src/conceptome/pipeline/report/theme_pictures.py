@@ -12,7 +12,7 @@ from conceptome.pipeline.report.figures import Picture, chart, png_picture
 from conceptome.plotting import leading_edges
 from conceptome.plotting import themes as theme_plots
 
-N_THEMES, N_CONCEPTS = 30, 45
+N_THEMES, N_CONCEPTS = 30, 40  # as wide as the page
 N_TERMS, N_GENES = 6, 16
 ROW = 0.19  # inches of a term
 
