@@ -1,12 +1,16 @@
 """Dictionaries that keep the contract, and for every promise dictionaries that break it."""
 
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import entry_points
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import conceptome as cm
 from conceptome.core import Embeddings, InputError
-from conceptome.dictionaries import NeuronDictionary, PcaDictionary, TopK, TopKDictionary
+from conceptome.dictionaries import TopK, TopKDictionary
 from conceptome.testing import ContractError, check_dictionary
 
 
@@ -21,15 +25,65 @@ def trained(embeddings):
     return cm.dictionaries.train(embeddings, TopK(n_concepts=24, k=4, max_epochs=3), seed=0)
 
 
-def test_ours_keep_everything(trained, embeddings):
-    for dictionary in (trained, NeuronDictionary.fit(embeddings), PcaDictionary.fit(embeddings)):
-        report = check_dictionary(dictionary, embeddings)
-        assert str(report) == f"{dictionary.kind} keeps all 8 promises that were checked."
-        assert not report.skipped
+SIZE = {"n_concepts": 24, "max_epochs": 2}
+OURS = {
+    "neurons": cm.dictionaries.NeuronDictionary.fit,
+    "pca": partial(cm.dictionaries.PcaDictionary.fit, n_components=4),
+    "ica": partial(cm.dictionaries.IcaDictionary.fit, n_components=4, seed=0),
+    "nmf": partial(cm.dictionaries.NmfDictionary.fit, n_components=4, seed=0),
+    "kmeans": partial(cm.dictionaries.KMeansDictionary.fit, n_clusters=10, seed=0),
+    "random_sae": partial(cm.dictionaries.RandomSaeDictionary.fit, n_concepts=24, k=4, seed=0),
+    "topk": partial(cm.dictionaries.train, options=TopK(k=4, **SIZE), progress=False),
+    "batch_topk": partial(
+        cm.dictionaries.train, options=cm.dictionaries.BatchTopK(k=4, **SIZE), progress=False
+    ),
+    "jumprelu": partial(cm.dictionaries.train, options=cm.dictionaries.JumpReLU(k=4, **SIZE), progress=False),
+    "matryoshka": partial(
+        cm.dictionaries.train, options=cm.dictionaries.Matryoshka(k=4, **SIZE), progress=False
+    ),
+    "relu_l1": partial(cm.dictionaries.train, options=cm.dictionaries.ReluL1(**SIZE), progress=False),
+}
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_ours_keep_everything(kind, embeddings):
+    report = check_dictionary(OURS[kind](embeddings), embeddings)
+    assert str(report) == f"{kind} keeps all 9 promises that were checked."
+    assert not report.skipped
+
+
+def test_no_registered_kind_is_left_out():
+    assert {entry.name for entry in entry_points(group="conceptome.dictionaries")} == set(OURS)
+
+
+class OtherBias(TopKDictionary):
+    def concept_rule(self, concept):
+        rule = super().concept_rule(concept)
+        return replace(rule, biases=rule.biases + 0.5)
+
+
+class MoreActive(TopKDictionary):
+    def concept_rule(self, concept):
+        return replace(super().concept_rule(concept), k=self.k + 1)
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        (OtherBias, "concept_rule(0): weights and biases do not give the pre-activations."),
+        (MoreActive, "concept_rule(0): threshold and k do not give the activations."),
+    ],
+)
+def test_a_rule_that_does_not_hold(trained, embeddings, family, words):
+    broken = family(trained.weights, trained.k, scale=trained.scale)
+    with pytest.raises(ContractError) as caught:
+        check_dictionary(broken, embeddings.values)
+    assert words.partition(": ")[2] in str(caught.value)
+    assert list(caught.value.report.failures) == ["rule"]
 
 
 def test_takes_a_bare_array(trained, embeddings):
-    assert len(check_dictionary(trained, embeddings.values).kept) == 8
+    assert len(check_dictionary(trained, embeddings.values).kept) == 9
 
 
 def test_refuses_too_few_cells(trained, embeddings):

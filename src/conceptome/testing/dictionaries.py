@@ -19,6 +19,7 @@ PROMISES = {
     "directions": Promise(promises.points_in_directions, needs=VITAL[:1]),
     "preactivations": Promise(promises.computes_preactivations, needs=VITAL[:1]),
     "activations": Promise(promises.activates, needs=VITAL),
+    "rule": Promise(promises.follows_its_rule, needs=(*VITAL, "activations")),
     "encode": Promise(promises.encodes, needs=(*VITAL, "activations")),
     "decode": Promise(promises.decodes, needs=(*VITAL, "activations")),
     "untouched": Promise(promises.leaves_embeddings_alone, needs=(*VITAL, "activations")),
@@ -37,7 +38,8 @@ def check_dictionary(
 
     All promises are tried before anything is raised; one that stands on a broken one is left out. By name:
     ``members`` of the protocol; ``directions`` of unit length; ``preactivations`` and ``activations``, cell
-    by cell, not negative, the same one concept at a time; ``encode``, for arrays and records; ``decode``, for
+    by cell, not negative, the same one concept at a time; ``rule``: where there is a `concept_rule`, on which
+    fast attribution relies, it gives these activations; ``encode``, for arrays and records; ``decode``, for
     every form of activations; ``untouched``: the caller's arrays; ``saving``: `save`, then `load`, give the
     same dictionary.
 

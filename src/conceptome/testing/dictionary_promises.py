@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float
 
-from conceptome.core import Activations, Embeddings, Names
+from conceptome.core import Activations, Embeddings, Names, ThresholdedConcepts
 from conceptome.testing.saving import missing_files
 
 METHODS = ("preactivations", "activate", "activate_one", "encode", "decode", "save")
@@ -110,6 +110,29 @@ def activates(trial: DictionaryTrial) -> Iterator[str]:
         one = trial.dictionary.activate_one(trial.pre.copy(), int(concept))
         if not np.array_equal(one, found[:, concept]):
             yield f"activate_one(pre, {concept}) is not activate(pre)[:, {concept}]."
+            return
+
+
+def follows_its_rule(trial: DictionaryTrial) -> Iterator[str]:
+    """Check, where a dictionary says how activations follow from pre-activations, that they do."""
+    dictionary, last = trial.dictionary, trial.pre.shape[1] - 1
+    if not isinstance(dictionary, ThresholdedConcepts):
+        return
+    for concept in np.linspace(0, last, MOST_CONCEPTS).astype(int).tolist():
+        rule = dictionary.concept_rule(concept)
+        if rule is None:
+            continue
+        affine = trial.values.astype(np.float64) @ rule.weights.T + rule.biases
+        if not trial.agree(affine, trial.pre):
+            yield f"concept_rule({concept}): weights and biases do not give the pre-activations."
+            return
+        own = trial.pre[:, [concept]]
+        active = own[:, 0] > rule.threshold
+        if rule.k is not None:
+            ahead = (trial.pre > own).sum(axis=1) + (trial.pre[:, :concept] == own).sum(axis=1)
+            active &= ahead < rule.k
+        if not trial.agree(np.where(active, own[:, 0], 0.0), trial.activations[:, concept]):
+            yield f"concept_rule({concept}): threshold and k do not give the activations."
             return
 
 
