@@ -70,7 +70,7 @@ def main() -> None:
         name = " ".join(filter(None, (row["metric"], row["label_key"])))
         numbers = [None if row[key] != row[key] else round(row[key], 4) for key in ("value", "sd")]
         table.setdefault(name, {})[row["dictionary"]] = numbers
-    verdicts = cm.evaluation.judge(found)
+    verdicts = cm.evaluation.judge(found, sides=[key for key in (args.batch, args.donor) if key])
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results.setdefault("evaluation", {})[args.name] = {
         "encoder": encoder.name,
