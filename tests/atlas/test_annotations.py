@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from conceptome.atlas import Annotation, Annotations, StaleRevisionError, annotations, csv_text
+from conceptome.atlas import Annotation, Annotations, StaleRevisionError, annotation_file, csv_text
 from conceptome.core import BundleError, InputError
 
 FIRST = Annotation(
@@ -15,7 +15,8 @@ FIRST = Annotation(
 
 @pytest.fixture
 def store(tmp_path):
-    return Annotations.beside(tmp_path / "demo.atlas", "dictionary-1")
+    with Annotations.beside(tmp_path / "demo.atlas", "dictionary-1") as store:
+        yield store
 
 
 def test_what_was_saved_is_read(store):
@@ -122,6 +123,7 @@ def test_a_newer_file_is_refused(store):
     with sqlite3.connect(store.path) as connection:
         connection.execute("PRAGMA user_version = 2")
     connection.close()
+    store.close()
     with pytest.raises(BundleError) as caught:
         store.newest()
     assert str(caught.value) == f"{store.path} has version 2; this Conceptome reads 1."
@@ -135,7 +137,7 @@ def journal(path):
 
 
 def test_network_file_systems_get_a_plain_journal(store, monkeypatch, caplog):
-    monkeypatch.setattr(annotations, "file_system", lambda folder: "nfs4")
+    monkeypatch.setattr(annotation_file, "file_system", lambda folder: "nfs4")
     store.save(FIRST)
     assert journal(store.path) == "delete"
     assert "lies on a network file system (nfs4); saving is slower there." in caplog.text
@@ -144,7 +146,7 @@ def test_network_file_systems_get_a_plain_journal(store, monkeypatch, caplog):
 def test_local_file_systems_get_a_write_ahead_log(store):
     store.save(FIRST)
     assert journal(store.path) == "wal"
-    assert annotations.file_system(store.path.parent) != ""
+    assert annotation_file.file_system(store.path.parent) != ""
 
 
 def test_find_looks_into_label_category_and_notes(store):

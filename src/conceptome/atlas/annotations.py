@@ -4,46 +4,29 @@ from __future__ import annotations
 
 import datetime
 import json
-import logging
 import os
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from conceptome.atlas.annotation_file import connect, unusable
 from conceptome.atlas.reader import Table
 from conceptome.atlas.spreadsheets import csv_text
 from conceptome.core import BundleError, InputError
 
 SUFFIX = ".annotations.sqlite"
-VERSION = 1
 FIELDS = (
     *("revision", "concept", "author", "created", "label", "category"),
     *("interpretability", "confidence", "notes", "supersedes"),
 )
 LONGEST = {"author": 100, "label": 200, "category": 200, "notes": 10_000}
 SCORES = ("interpretability", "confidence")
-WAIT_SECONDS = 20.0
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
-_NETWORK = re.compile(r"^(nfs|cifs|smb|lustre|gpfs|beegfs|ceph|afs|9p|glusterfs|fuse\.)")
-_CREATE = """
-CREATE TABLE IF NOT EXISTS revisions (
-    revision INTEGER PRIMARY KEY AUTOINCREMENT, dictionary_id TEXT NOT NULL, concept INTEGER NOT NULL,
-    author TEXT NOT NULL, created TEXT NOT NULL, label TEXT NOT NULL, category TEXT NOT NULL,
-    interpretability INTEGER, confidence INTEGER, notes TEXT NOT NULL,
-    supersedes INTEGER REFERENCES revisions (revision), key TEXT NOT NULL UNIQUE
-) STRICT;
-CREATE INDEX IF NOT EXISTS by_concept ON revisions (dictionary_id, concept, revision);
-CREATE TRIGGER IF NOT EXISTS never_changed BEFORE UPDATE ON revisions
-    BEGIN SELECT RAISE(ABORT, 'revisions are never changed'); END;
-CREATE TRIGGER IF NOT EXISTS never_deleted BEFORE DELETE ON revisions
-    BEGIN SELECT RAISE(ABORT, 'revisions are never deleted'); END;
-"""
-
-logger = logging.getLogger(__name__)
 
 
 class StaleRevisionError(InputError):
@@ -103,6 +86,23 @@ class Annotations:
     def __init__(self, path: Path | str, dictionary_id: str) -> None:
         self.path = Path(path)
         self.dictionary_id = dictionary_id
+        self._lock = (
+            threading.Lock()
+        )  # threads that wait here are served in turn; SQLite's own wait is not fair
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> Annotations:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     @classmethod
     def beside(cls, atlas: Path | str, dictionary_id: str) -> Annotations:
@@ -142,12 +142,10 @@ class Annotations:
             connection.execute("BEGIN IMMEDIATE")
             before = self._rows(connection, "key = ?", [annotation.key])
             if before:
-                connection.execute("ROLLBACK")
                 return before[0], False
             newest = self._rows(connection, "concept = ?", [annotation.concept])[:1]
             current = newest[0] if newest else None
             if (current["revision"] if current else None) != annotation.supersedes:
-                connection.execute("ROLLBACK")
                 raise self._stale(annotation, current)
             values = asdict(annotation) | {
                 "dictionary_id": self.dictionary_id,
@@ -241,47 +239,18 @@ class Annotations:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for one piece of work, and make it if need be."""
-        try:
-            with closing(
-                sqlite3.connect(self.path, timeout=WAIT_SECONDS, isolation_level=None)
-            ) as connection:
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0 and not self.obstacle:
-                    self._create(connection)
-                elif version != VERSION:
-                    msg = f"{self.path} has version {version}; this Conceptome reads {VERSION}."
-                    raise BundleError(msg)
-                connection.execute("PRAGMA trusted_schema = OFF")
-                connection.execute("PRAGMA synchronous = FULL")
-                yield connection
-        except sqlite3.DatabaseError as error:
-            msg = f"{self.path} cannot be used ({error}). Check its permissions and the space on the disk."
-            raise BundleError(msg) from None
-
-    def _create(self, connection: sqlite3.Connection) -> None:
-        kind = file_system(self.path.parent)
-        if _NETWORK.match(kind):
-            logger.warning("%s lies on a network file system (%s); saving is slower there.", self.path, kind)
-            connection.execute("PRAGMA journal_mode = DELETE")
-        else:
-            connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN IMMEDIATE; {_CREATE} PRAGMA user_version = {VERSION}; COMMIT;")
+        """Lend the connection to one piece of work; what it leaves unfinished is undone."""
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = connect(self.path)
+                yield self._connection
+            except sqlite3.DatabaseError as error:
+                raise BundleError(unusable(self.path, error)) from None
+            finally:
+                if self._connection is not None and self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     return {name: [row[name] for row in rows] for name in FIELDS}
-
-
-def file_system(folder: Path) -> str:
-    """Name the file system that a folder lies on, such as ``"ext4"`` or ``"nfs4"``; empty if unknown."""
-    mounts = Path("/proc/self/mounts")
-    if not mounts.exists():
-        return ""
-    best, kind = -1, ""
-    for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
-        place, found = line.split(" ")[1:3]
-        point = Path(place.replace("\\040", " "))
-        if folder.resolve().is_relative_to(point) and len(point.parts) >= best:
-            best, kind = len(point.parts), found
-    return kind

@@ -86,6 +86,7 @@ def _fill(folder: Path, contents: Contents) -> None:
     values = sp.csr_array(contents.activations.values)[order]
     values.sum_duplicates()
     values.eliminate_zeros()
+    by_concept = values.tocsc()
     columns = code_columns(contents.obs.iloc[order], contents.roles)
     arrays: dict[str, np.ndarray] = {"coords.u16": places[order]}
     arrays |= _cell_arrays(values)
@@ -93,7 +94,7 @@ def _fill(folder: Path, contents: Contents) -> None:
     drivers = tables.driver_table(contents)
     mapped = _mapped_genes(contents, drivers)
     packs: dict[str, Iterable[bytes]] = {
-        "activations": (pack_column(*_column(values.tocsc(), at)) for at in range(values.shape[1])),
+        "activations": (pack_column(*_column(by_concept, at)) for at in range(values.shape[1])),
         "thumbs": maps.thumb_sheets(values, places[order]),
     }
     if contents.expression is not None:

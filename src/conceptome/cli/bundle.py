@@ -69,7 +69,8 @@ def _export(options: argparse.Namespace) -> int:
     from conceptome import atlas
 
     with atlas.Atlas.open(options.atlas) as opened:
-        annotations = atlas.Annotations.beside(options.atlas, opened.dictionary_id)
-    n_revisions = annotations.export(options.out)
+        dictionary_id = opened.dictionary_id
+    with atlas.Annotations.beside(options.atlas, dictionary_id) as annotations:
+        n_revisions = annotations.export(options.out)
     tell(f"{n_revisions:,} revisions: {options.out}")
     return EXIT_DONE

@@ -48,9 +48,12 @@ def serve(path: Path | str, *, host: str = "127.0.0.1", port: int = 8000, open_b
     require_loopback(host)
     from conceptome.web.app import create_app
 
-    with Atlas.open(path) as atlas, bound_socket(host, port) as listening:
+    with (
+        Atlas.open(path) as atlas,
+        bound_socket(host, port) as listening,
+        Annotations.beside(path, atlas.dictionary_id) as annotations,
+    ):
         port = listening.getsockname()[1]
-        annotations = Annotations.beside(path, atlas.dictionary_id)
         if annotations.obstacle:
             logger.warning("Annotations cannot be saved: %s", annotations.obstacle)
         app = create_app(atlas, annotations, hosts=[f"{name}:{port}" for name in LOCAL_NAMES])

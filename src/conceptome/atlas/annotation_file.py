@@ -1,0 +1,95 @@
+"""The file of annotations: its tables, and a connection that fits the disk it lies on."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sqlite3
+from pathlib import Path
+
+from conceptome.core import BundleError
+
+VERSION = 1
+WAIT_SECONDS = 20.0
+_NETWORK = re.compile(r"^(nfs|cifs|smb|lustre|gpfs|beegfs|ceph|afs|9p|glusterfs|fuse\.)")
+_CREATE = """
+CREATE TABLE IF NOT EXISTS revisions (
+    revision INTEGER PRIMARY KEY AUTOINCREMENT, dictionary_id TEXT NOT NULL, concept INTEGER NOT NULL,
+    author TEXT NOT NULL, created TEXT NOT NULL, label TEXT NOT NULL, category TEXT NOT NULL,
+    interpretability INTEGER, confidence INTEGER, notes TEXT NOT NULL,
+    supersedes INTEGER REFERENCES revisions (revision), key TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE INDEX IF NOT EXISTS by_concept ON revisions (dictionary_id, concept, revision);
+CREATE TRIGGER IF NOT EXISTS never_changed BEFORE UPDATE ON revisions
+    BEGIN SELECT RAISE(ABORT, 'revisions are never changed'); END;
+CREATE TRIGGER IF NOT EXISTS never_deleted BEFORE DELETE ON revisions
+    BEGIN SELECT RAISE(ABORT, 'revisions are never deleted'); END;
+"""
+
+logger = logging.getLogger(__name__)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a file of annotations, and make it if there is none.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    A connection that threads may share, one at a time.
+
+    Raises
+    ------
+    BundleError
+        If it is no such file, of another version, or cannot be made.
+    """
+    connection = None
+    try:
+        connection = sqlite3.connect(
+            path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA synchronous = FULL")  # what was answered as saved survives a loss of power
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            _create(connection, path)
+        elif version != VERSION:
+            msg = f"{path} has version {version}; this Conceptome reads {VERSION}."
+            raise BundleError(msg)
+    except (sqlite3.DatabaseError, BundleError) as error:
+        if connection is not None:
+            connection.close()
+        raise error if isinstance(error, BundleError) else BundleError(unusable(path, error)) from None
+    return connection
+
+
+def unusable(path: Path, error: sqlite3.DatabaseError) -> str:
+    """Word the message on a file that SQLite cannot use."""
+    return f"{path} cannot be used ({error}). Check its permissions and the space on the disk."
+
+
+def _create(connection: sqlite3.Connection, path: Path) -> None:
+    kind = file_system(path.parent)
+    if _NETWORK.match(kind):
+        logger.warning("%s lies on a network file system (%s); saving is slower there.", path, kind)
+        connection.execute("PRAGMA journal_mode = DELETE")
+    else:
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(f"BEGIN IMMEDIATE; {_CREATE} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+def file_system(folder: Path) -> str:
+    """Name the file system that a folder lies on, such as ``"ext4"`` or ``"nfs4"``; empty if unknown."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return ""
+    best, kind = -1, ""
+    for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
+        place, found = line.split(" ")[1:3]
+        point = Path(place.replace("\\040", " "))
+        if folder.resolve().is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), found
+    return kind
