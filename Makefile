@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench clean
+.PHONY: help setup demo test lint docs bench client clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -39,6 +39,11 @@ bench: setup ## run the benchmarks on a collection, make bench GMT=FILE; they wr
 	@test -n "$(GMT)" || { echo "Name a collection: make bench GMT=go_bp.gmt"; exit 1; }
 	$(BIN)/python benchmarks/gsea.py --gmt $(GMT)
 	$(BIN)/python benchmarks/transformer_forward.py
+
+client: ## check and build the browser client with npm; what it writes under src/conceptome/web/static is committed
+	npm --prefix client ci --no-audit --no-fund
+	npm --prefix client run check
+	npm --prefix client run build
 
 clean: ## remove what the other targets made
 	rm -rf .venv docs/_build demo-run .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

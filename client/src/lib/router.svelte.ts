@@ -1,0 +1,47 @@
+/** The address of the page: everything that a reader has chosen is in it. */
+
+class Place {
+  path = $state(location.pathname);
+  query = $state.raw(new URLSearchParams(location.search));
+}
+
+export const place = new Place();
+
+function read(): void {
+  place.path = location.pathname;
+  place.query = new URLSearchParams(location.search);
+}
+
+/** Go to an address of this client. */
+export function go(href: string): void {
+  history.pushState(null, "", href);
+  read();
+  window.scrollTo(0, 0);
+}
+
+/** Change parts of the query; null or an empty text takes a part away. No new entry in the history. */
+export function change(parts: Record<string, string | number | null>): void {
+  const query = new URLSearchParams(place.query);
+  for (const [name, value] of Object.entries(parts)) {
+    if (value === null || value === "") query.delete(name);
+    else query.set(name, String(value));
+  }
+  const text = query.toString();
+  history.replaceState(null, "", place.path + (text ? `?${text}` : ""));
+  place.query = query;
+}
+
+function followed(event: MouseEvent): void {
+  if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  const link = event.target instanceof Element ? event.target.closest("a") : null;
+  const href = link?.getAttribute("href");
+  if (!link || !href?.startsWith("/") || href.startsWith("/api/") || link.hasAttribute("download")) return;
+  event.preventDefault();
+  go(href);
+}
+
+/** Follow links and the back button without loading the page again. */
+export function startRouter(): void {
+  window.addEventListener("popstate", read);
+  document.addEventListener("click", followed);
+}
