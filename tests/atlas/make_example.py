@@ -78,6 +78,14 @@ def example_contents() -> atlas.Contents:
             }
         ),
         evaluation=_evaluation(),
+        verdicts=pd.DataFrame(
+            {
+                "metric": ["r2"],
+                "label_key": [""],
+                "evidence": ["not judged"],
+                "reason": ["3 seeds are needed."],
+            }
+        ),
         expression=sp.csr_array(np.arange(N_CELLS * 4).reshape(N_CELLS, 4) % 5),
         roles={"cell_type": "label", "donor": "donor", "depth": "depth"},
         title="example",

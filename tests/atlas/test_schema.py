@@ -41,6 +41,7 @@ def test_an_example_says_what_it_said(place):
         assert pairs["changes"][0][0]["symbol"] == "CD3E"
         assert pairs["library_ratio"] == [1.0, None]
         assert concept_pages.groups_of(opened, 1, "cell_type")["n_active"] == [0, 4, 0]
+        assert pages.whole_table(opened, "verdicts")["evidence"] == ["not judged"]
         assert pages.gene(opened, "GNLY")["gene"]["aliases"] == "NKG5 LAG2"
         assert pages.search(opened, "nkg5")["name"] == ["GNLY"]
         assert pages.term(opened, 0)["concepts"]["concept"] == [0, 1]

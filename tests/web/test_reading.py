@@ -46,7 +46,17 @@ def test_blobs_are_sent_as_they_are_stored(client):
 
 def test_tables_have_columns_of_one_length(client):
     for path in (
-        *("concepts", "genes", "terms", "measures", "units", "calibration", "modules", "search?q=img"),
+        *(
+            "concepts",
+            "genes",
+            "terms",
+            "measures",
+            "units",
+            "verdicts",
+            "calibration",
+            "modules",
+            "search?q=img",
+        ),
         *("concepts/0/genes", "concepts/0/terms", "concepts/0/pairs", "concepts/0/related"),
         *("concepts/0/groups/cell_type", "concepts/0/associations", "annotations", "annotations/2"),
     ):

@@ -56,6 +56,8 @@ class Contents:
     themes: pd.DataFrame | None = None
     modules: pd.DataFrame | None = None
     evaluation: Evaluation | None = None
+    verdicts: pd.DataFrame | None = None
+    """``metric, label_key, evidence, reason``: whether each metric is evidence of understanding."""
     expression: Csr | None = None
     """Counts, cells x genes; the genes that drive a concept get a map."""
     roles: Mapping[str, str] = field(default_factory=dict)

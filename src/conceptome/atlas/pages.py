@@ -17,10 +17,14 @@ WHOLE: dict[str, str] = {
     "terms": "term",
     "measures": "position",
     "units": "position",
+    "verdicts": "metric, label_key",
     "calibration": "position",
     "modules": "module",
 }
-_PARTS = {"measures": "evaluation", "units": "evaluation", "terms": "enrichment", "calibration": "enrichment"}
+_PARTS = {
+    **dict.fromkeys(("measures", "units", "verdicts"), "evaluation"),
+    **dict.fromkeys(("terms", "calibration"), "enrichment"),
+}
 
 
 def about(atlas: Atlas) -> dict[str, Any]:

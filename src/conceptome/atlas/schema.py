@@ -199,6 +199,12 @@ TABLES = (
         ("position",),
     ),
     Table(
+        "verdicts",
+        "Whether each metric is evidence that something was understood: yes, no, or not judged.",
+        _columns(text="metric label_key evidence reason"),
+        ("metric", "label_key"),
+    ),
+    Table(
         "calibration",
         "How often null controls fall under each level.",
         _columns("position n_tests", "alpha rate ci_low ci_high", "control flag"),

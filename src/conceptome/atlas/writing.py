@@ -192,6 +192,7 @@ def _frames(
         "modules": contents.modules,
         "measures": None if evaluation is None else _numbered(evaluation.measures),
         "units": None if evaluation is None else _numbered(evaluation.units),
+        "verdicts": contents.verdicts,
         "calibration": _numbered(calibration),
         "facts": _numbered(
             pd.DataFrame(

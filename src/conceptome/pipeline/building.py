@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from conceptome import atlas, data
 from conceptome.core import BundleError, Enrichment, Evaluation, InputError
 from conceptome.data.gene_table import current_symbols
-from conceptome.evaluation.term_words import readable_term
+from conceptome.evaluation import judge, readable_term
 from conceptome.pipeline.config import config_of
 from conceptome.pipeline.context import Run
 from conceptome.pipeline.details import pair_changes, term_curves
@@ -88,6 +88,9 @@ def atlas_contents(run: Run) -> atlas.Contents:
         themes=_themes(run),
         modules=run.modules.modules,
         evaluation=report.evaluation,
+        verdicts=None
+        if report.evaluation is None
+        else judge(report.evaluation, sides=list(run.sides.columns)),
         expression=sp.csr_array(run.adata.X),
         roles=_roles(run),
         title=report.title,

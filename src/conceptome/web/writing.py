@@ -22,7 +22,7 @@ OF_A_CONCEPT = {
     "related": concept_pages.related_of,
     "associations": concept_pages.associations_of,
 }
-WHOLE = ("concepts", "measures", "units", "modules", "calibration")
+WHOLE = ("concepts", "measures", "units", "verdicts", "modules", "calibration")
 Which = Annotated[int | None, Query(ge=0, le=LARGEST)]
 
 
