@@ -24,9 +24,9 @@ from .units import chance_f1, label_concepts, match_units
 from .verdicts import judge
 
 __all__ = [
+    "METRICS",
     "ComparedConcepts",
     "ConceptComparison",
-    "METRICS",
     "Downstream",
     "EvaluatedCells",
     "LabelUnits",
