@@ -103,6 +103,7 @@ export class Draft {
   #refused(error: unknown): void {
     const current = error instanceof ApiError && error.status === 409 ? (error.answer as { current?: Revision }).current : null;
     this.theirs = current ?? null;
+    if (current) this.history = [current, ...this.history];
     [this.status, this.trouble] = [current ? "stale" : "failed", messageOf(error)];
   }
 

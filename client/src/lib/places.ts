@@ -6,6 +6,8 @@ import type { Category } from "./types";
 export type Point = [x: number, y: number];
 
 const MAX_CORNERS = 200;
+/** How far beyond the map a lasso may reach. */
+const MARGIN = 16384;
 
 /** The middle cell of each category, to write its name there. */
 export function middles(coords: Uint16Array, codes: Uint16Array, categories: Category[]): { name: string; x: number; y: number }[] {
@@ -28,7 +30,7 @@ export function middles(coords: Uint16Array, codes: Uint16Array, categories: Cat
 /** A lasso as a text for the address, with at most 200 corners. */
 export function writeLasso(polygon: Point[]): string {
   const step = Math.ceil(polygon.length / MAX_CORNERS);
-  const clip = (value: number): string => Math.min(Math.max(Math.round(value), 0), SPAN).toString(36);
+  const clip = (value: number): string => Math.min(Math.max(Math.round(value) + MARGIN, 0), SPAN + 2 * MARGIN).toString(36);
   return polygon
     .filter((_, i) => i % step === 0)
     .map(([x, y]) => `${clip(x)}-${clip(y)}`)
@@ -37,8 +39,8 @@ export function writeLasso(polygon: Point[]): string {
 
 /** Read a lasso; null if the text is none. */
 export function readLasso(text: string): Point[] | null {
-  const corners = text.split(".").map((corner) => corner.split("-").map((part) => Number.parseInt(part, 36)));
-  const fine = corners.length > 2 && corners.length <= MAX_CORNERS && corners.every((c) => c.length === 2 && c.every((v) => v >= 0 && v <= SPAN));
+  const corners = text.split(".").map((corner) => corner.split("-").map((part) => Number.parseInt(part, 36) - MARGIN));
+  const fine = corners.length > 2 && corners.length <= MAX_CORNERS && corners.every((c) => c.length === 2 && c.every((v) => v >= -MARGIN && v <= SPAN + MARGIN));
   return fine ? (corners as Point[]) : null;
 }
 

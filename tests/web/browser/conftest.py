@@ -1,0 +1,124 @@
+"""Chromium, and atlases that are served to it."""
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import uvicorn
+from playwright.sync_api import sync_playwright
+
+from conceptome import atlas
+from conceptome.web import create_app
+from conceptome.web.serving import bound_socket
+
+CHROMIUM = shutil.which("chromium")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window."""
+    if CHROMIUM is None:
+        message = "Chromium is not installed; on Debian: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield started
+        started.close()
+
+
+@contextlib.contextmanager
+def serving(bundle, annotations):
+    """Serve an atlas from a thread; gives its address."""
+    with atlas.Atlas.open(bundle) as opened, bound_socket("127.0.0.1", 0) as listening:
+        host = f"127.0.0.1:{listening.getsockname()[1]}"
+        app = create_app(opened, atlas.Annotations(annotations, opened.dictionary_id), hosts=[host])
+        config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none", access_log=False)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.02)
+        yield f"http://{host}"
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def demo_bundle(demo_records, tmp_path_factory):
+    """The demo's cells, with principal components as concepts."""
+    records = demo_records
+    cells = records.adata
+    curves = []
+    for row in records.enrichment.table.head(5).to_dict("records"):
+        corners = {
+            "rank": np.array([0, 2, 100]),
+            "value": np.array([0, row["es"], 0]),
+            "hits": np.array([0, 1]),
+        }
+        names = ("concept", "collection", "term", "es")
+        curves.append({**{name: row[name] for name in names}, **corners, "n_genes": 100, "peak": 2})
+    contents = atlas.Contents(
+        activations=records.activations,
+        obs=cells.obs.assign(depth=np.asarray(cells.X.sum(axis=1)).ravel()),
+        layout=records.activations.values[:, [0, 1]].toarray().astype(float),
+        genes=pd.DataFrame({"name": cells.var_names, "symbol": cells.var_names}),
+        concepts=pd.DataFrame(
+            {
+                "concept": np.arange(records.activations.n_concepts),
+                "auto_name": [f"component {i}" for i in range(records.activations.n_concepts)],
+                "confidence": np.linspace(1, 0, records.activations.n_concepts),
+            }
+        ),
+        directions=records.dictionary.directions,
+        pairs=records.pairs,
+        attributions=records.attributions,
+        de=records.de,
+        enrichment=records.enrichment,
+        enrichment_de=records.enrichment_de,
+        curves=pd.DataFrame(curves),
+        expression=sp.csr_array(cells.X),
+        roles={"cell_type": "label", "depth": "depth"},
+        title="demo cells",
+        missing={"stability": "One seed was trained. Run again with --n-seeds 5."},
+    )
+    return atlas.write(tmp_path_factory.mktemp("browser") / "demo.atlas", contents)
+
+
+@pytest.fixture
+def site(demo_bundle, tmp_path):
+    """Address of the demo's atlas, nothing annotated yet."""
+    with serving(demo_bundle, tmp_path / "annotations.sqlite") as address:
+        yield address
+
+
+class Watched:
+    """A page, and everything that went wrong in it."""
+
+    def __init__(self, page):
+        self.page = page
+        self.troubles = []
+        self.addresses = set()
+        page.on("console", lambda message: message.type == "error" and self.troubles.append(message.text))
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on("dialog", lambda dialog: (self.troubles.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: self.addresses.add(request.url))
+
+
+@pytest.fixture
+def watched(browser, site):
+    """A new window on the site."""
+    context = browser.new_context(base_url=site, viewport={"width": 1300, "height": 900})
+    context.set_default_timeout(15_000)
+    yield Watched(context.new_page())
+    context.pages[0].unroute_all(behavior="ignoreErrors")
+    context.close()

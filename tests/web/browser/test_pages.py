@@ -1,0 +1,203 @@
+"""What a reader does, in a real browser."""
+
+import base64
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+PAGES = {
+    "/": "demo cells",
+    "/concepts": "Concepts",
+    "/concepts?view=gallery": "Concepts",
+    "/concepts/0": "component 0",
+    "/genes/0": None,
+    "/terms/0": None,
+    "/groups/cell_type/0": None,
+    "/cells/0": None,
+    "/selection": "Selected cells",
+    "/search?q=comp": "comp",
+    "/nowhere": "There is no such page",
+    "/concepts/99999": "There is no concept 99999",
+}
+
+
+def settled(page):
+    """Wait until nothing is being loaded."""
+    expect(page.locator("h1")).to_be_visible()
+    expect(page.locator(".waiting, [aria-busy=true]")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_opens_without_trouble_and_asks_nobody_else(watched, site, path):
+    page = watched.page
+    page.goto(path)
+    settled(page)
+    if PAGES[path]:
+        expect(page.locator("h1")).to_have_text(PAGES[path])
+    assert watched.troubles == []
+    assert all(address.startswith((site, "data:", "blob:")) for address in watched.addresses)
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path != "/nowhere"])
+def test_pages_fit_a_narrow_screen(watched, path):
+    page = watched.page
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.goto(path)
+    settled(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_a_gene_leads_to_the_concept_it_drives(watched):
+    page = watched.page
+    page.goto("/concepts/0")
+    settled(page)
+    gene = page.get_by_role("region", name="Genes that drive it").locator("svg a title").first.text_content()
+    page.keyboard.press("/")
+    page.keyboard.type(gene)
+    page.get_by_role("option").filter(has_text="Gene").first.click()
+    expect(page.locator("h1")).to_have_text(gene)
+    page.get_by_role("region", name="Concepts it drives").locator("a[href='/concepts/0']").first.click()
+    expect(page.locator("h1")).to_have_text("component 0")
+    assert page.url.endswith("/concepts/0")
+    page.go_back()
+    expect(page.locator("h1")).to_have_text(gene)
+    assert watched.troubles == []
+
+
+def colours(page):
+    """Tell how many colours the map has."""
+    box = page.locator("canvas[data-drawn]").first.bounding_box()
+    page.mouse.move(0, 0)
+    shot = page.screenshot(clip=box)
+    source = f"data:image/png;base64,{base64.b64encode(shot).decode()}"
+    count = """async (source) => {
+        const image = new Image(); image.src = source; await image.decode();
+        const canvas = new OffscreenCanvas(image.width, image.height);
+        const context = canvas.getContext("2d"); context.drawImage(image, 0, 0);
+        const pixels = context.getImageData(0, 0, image.width, image.height).data;
+        return new Set(new Uint32Array(pixels.buffer)).size;
+    }"""
+    return page.context.new_page().evaluate(count, source)
+
+
+def test_the_map_shows_strength_and_a_threshold_leaves_the_strongest(watched):
+    page = watched.page
+    page.goto("/concepts/0")
+    settled(page)
+    many = colours(page)
+    assert many > 100
+    page.goto("/concepts/0?min=95")
+    settled(page)
+    assert colours(page) < many
+    assert page.get_by_label("At least").input_value() == "95"
+
+
+def test_a_lasso_selects_cells_and_the_address_keeps_it(watched):
+    page = watched.page
+    page.goto("/concepts/0")
+    settled(page)
+    page.get_by_role("button", name="Lasso").click()
+    box = page.get_by_role("application").bounding_box()
+    corners = [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98)]
+    page.mouse.move(box["x"] + 0.02 * box["width"], box["y"] + 0.02 * box["height"])
+    page.mouse.down()
+    for x, y in corners[1:]:
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
+    page.mouse.up()
+    expect(page.locator("h1")).to_have_text("700 selected cells")
+    page.reload()
+    expect(page.locator("h1")).to_have_text("700 selected cells")
+    assert watched.troubles == []
+
+
+def test_the_list_is_filtered_sorted_and_walked_by_keys(watched):
+    page = watched.page
+    page.goto("/concepts")
+    settled(page)
+    names = page.locator("tbody a")
+    expect(names.first).to_have_text("component 0")
+    page.get_by_label("Sort by").select_option("concept")
+    page.get_by_role("button", name="Smallest first").click()
+    expect(names.first).to_have_text("component 15")
+    assert "sort=concept&falling=1" in page.url
+    page.keyboard.press("Escape")
+    page.locator("h1").click()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("component 14")
+    page.keyboard.press("j")
+    expect(page.locator("h1")).to_have_text("component 13")
+    expect(page.get_by_text("3 of 16 in the list")).to_be_visible()
+    page.goto("/concepts?find=component 14")
+    expect(page.get_by_text("1 of 16")).to_be_visible()
+    page.get_by_placeholder("Name, gene, label, theme").fill("nothing like it")
+    expect(page.get_by_text("No concept passes these filters.")).to_be_visible()
+
+
+def test_single_keys_can_be_switched_off(watched):
+    page = watched.page
+    page.goto("/concepts/0")
+    settled(page)
+    page.keyboard.press("?")
+    page.get_by_label("Single keys do something").uncheck()
+    page.get_by_role("button", name="Close").click()
+    page.keyboard.press("j")
+    page.reload()
+    page.keyboard.press("j")
+    expect(page.locator("h1")).to_have_text("component 0")
+
+
+def test_colours_follow_the_system_until_chosen(watched):
+    page = watched.page
+    page.emulate_media(color_scheme="dark")
+    page.goto("/")
+    settled(page)
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    assert page.evaluate(ground) == "rgb(18, 21, 25)"
+    page.get_by_role("button", name="Light colours").click()
+    page.reload()
+    settled(page)
+    assert page.evaluate(ground) == "rgb(246, 247, 248)"
+
+
+def saved(page, act):
+    with page.expect_download() as waiting:
+        act()
+    return Path(waiting.value.path()).read_bytes(), waiting.value.suggested_filename
+
+
+def test_panels_are_saved_as_csv_svg_and_png(watched):
+    page = watched.page
+    page.goto("/concepts/0")
+    settled(page)
+    panel = page.get_by_role("region", name="Genes that drive it")
+    text, name = saved(page, panel.get_by_role("link", name="CSV").click)
+    assert name == "concept-0-genes.csv"
+    assert text.decode().splitlines()[0].lstrip("\ufeff").startswith("gene,symbol,rank,attribution")
+    drawing, name = saved(page, panel.get_by_role("button", name="SVG").click)
+    assert name == "concept-0-genes.svg"
+    assert "var(" not in drawing.decode()
+    assert len(ET.fromstring(drawing).findall(".//{http://www.w3.org/2000/svg}circle")) > 5
+    picture, _ = saved(page, panel.get_by_role("button", name="PNG").click)
+    assert picture.startswith(b"\x89PNG")
+    picture, name = saved(page, page.get_by_role("button", name="Map as PNG").click)
+    assert name == "concept-0-map.png"
+    assert picture.startswith(b"\x89PNG")
+    drawing, _ = saved(page, page.get_by_role("button", name="Map as SVG").click)
+    assert re.search(rb'<image [^>]*href="data:image/png;base64,', drawing)
+
+
+def test_a_term_opens_with_its_running_sum_and_leading_edge(watched):
+    page = watched.page
+    page.goto("/concepts/0")
+    settled(page)
+    panel = page.get_by_role("region", name="What its genes are known for")
+    panel.locator("button.name").first.click()
+    expect(panel.get_by_role("heading", name="Leading edge")).to_be_visible()
+    assert "term=" in page.url
+    page.reload()
+    expect(panel.get_by_role("heading", name="Leading edge")).to_be_visible()
