@@ -1,4 +1,5 @@
 from .absorption import LabelUnits, carry_labels
+from .cards import card_scores
 from .cells import EvaluatedCells, read_cells
 from .concept_comparison import ConceptComparison, compare_concepts
 from .concept_similarities import ComparedConcepts
@@ -15,6 +16,7 @@ from .perturbation import PerturbationCheck, check_perturbations
 from .phase import cell_cycle_phase
 from .probes import fit_probe, probe
 from .programmes import Recovery, recovery
+from .ranking import rank_dictionaries
 from .retraining import train_like
 from .seeds import SeedStability, measure_seeds
 from .shifts import concept_shifts
@@ -35,6 +37,7 @@ __all__ = [
     "Recovery",
     "SeedMeasures",
     "SeedStability",
+    "card_scores",
     "carry_labels",
     "cell_cycle_phase",
     "chance_f1",
@@ -57,6 +60,7 @@ __all__ = [
     "name_concepts",
     "neighbours_kept",
     "probe",
+    "rank_dictionaries",
     "read_cells",
     "read_evaluation",
     "readable_term",
