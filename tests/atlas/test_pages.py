@@ -176,6 +176,14 @@ def test_a_category_is_a_selection(opened, contents):
     np.testing.assert_allclose(found["concepts"]["log2_ratio"], expected["log2_ratio"])
 
 
+@pytest.mark.parametrize("n_cells", [1, 7, 350])
+def test_the_ratio_favours_no_size_of_selection(opened, n_cells):
+    known = np.array(opened.table("SELECT n_active FROM concepts ORDER BY concept")["n_active"])
+    even = known * n_cells / opened.n_cells  # as often inside as elsewhere
+    found = selection.against_the_rest(opened, n_cells, even, np.zeros(len(known)))
+    np.testing.assert_allclose(found["log2_ratio"], 0, atol=1e-12)
+
+
 @pytest.mark.parametrize("ranges", [[[0, 701]], [[-1, 3]], [[5, 2]]])
 def test_selections_outside_are_refused(opened, ranges):
     with pytest.raises(InputError) as caught:

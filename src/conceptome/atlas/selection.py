@@ -145,15 +145,20 @@ def against_the_rest(
     Returns
     -------
     ``concept, auto_name, n_active, share, share_elsewhere, mean, mean_elsewhere, log2_ratio`` (of the shares,
-    with half a cell added to each count), by falling ratio. Shares and means elsewhere are None if there are
-    no other cells.
+    with half a cell added to the counts in proportion to the sizes: 0 for concepts that are never active), by
+    falling ratio. Shares and means elsewhere are None if there are no other cells.
     """
     known = atlas.table("SELECT auto_name, n_active, mean_activation FROM concepts ORDER BY concept")
     inside, sums = np.asarray(active), np.asarray(total)
     outside = np.array(known["n_active"]) - inside
     other_sums = np.array(known["n_active"]) * np.array(known["mean_activation"]) - sums
     n_other = atlas.n_cells - n_cells
-    ratio = np.log2((inside + 0.5) / (n_cells + 1)) - np.log2((outside + 0.5) / (n_other + 1))
+    here, there = (max(number, 1) / atlas.n_cells for number in (n_cells, n_other))  # of the half cell each
+    share_here, share_there = (
+        (inside + here / 2) / (n_cells + here),
+        (outside + there / 2) / (n_other + there),
+    )
+    ratio = np.log2(share_here / share_there)
     order = np.lexsort((np.arange(len(ratio)), -ratio))
     elsewhere = [None] * len(order)
     return {
