@@ -187,6 +187,25 @@ def test_the_table_lists_all_concepts_and_cards_the_chosen_ones(contents, page):
     )
 
 
+def test_the_score_stands_in_the_table_and_on_the_card_with_its_parts(contents, page, tmp_path):
+    assert "Score" not in page.text  # these contents have none
+    scores = {"card_score": 0.5, "part_fidelity": 0.25, "part_label": 0.75, "part_stability": np.nan}
+    concepts = contents.concepts.assign(**scores)
+    concepts.loc[0, [*scores]] = np.nan
+    path = tmp_path / "report.html"
+    write_report(path, dataclasses.replace(contents, concepts=concepts), max_cards=3)
+    text = path.read_text(encoding="utf-8")
+    made_of = "made of: fidelity 0.25, label 0.75; not measured: stability, faithfulness, annotation"
+    n_measured = len(concepts) - 1
+    assert (
+        text.count(f'<td data-v="0.5" title="{made_of}">0.50 <span class="quiet">2 parts</span></td>')
+        == n_measured
+    )
+    assert text.count('<td data-v="-1">–</td>') >= 1
+    assert text.count(f"<dt>Score 0.50, mean of 2 of 5 parts</dt><dd>{made_of}</dd>") == 3
+    assert "It is not the probability that a concept is real" in text
+
+
 def test_fidelity_shows_the_dictionary_first_and_its_baselines(page):
     assert re.search(
         r"Measure topk neurons pca Fidelity Variance of the embedding kept \(R², held-out cells\) 0.81 1 0.7",

@@ -24,7 +24,9 @@ COLUMNS = {
     "themes": "concept theme theme_term theme_name n_terms collection term name similarity basis size nes p "
     "q_concept q_global leading_edge",
     "concepts": "concept frequency mean_activation best_label best_label_f1 top_genes top_term pair_warning "
-    "auto_name confidence evidence themes survival_75 stability module module_strength",
+    "auto_name confidence evidence themes survival_75 stability module module_strength "
+    "card_score card_parts part_fidelity part_stability part_faithfulness part_annotation "
+    "part_label variance_lost",
     "completeness": "concept thinning share repeat n_findings n_tested n_survived survival n_new",
     "contrast": "concept collection term name found es_attribution q_global_attribution es_expression "
     "q_global_expression",

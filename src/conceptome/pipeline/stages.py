@@ -174,11 +174,32 @@ def summarise(run: Run, folder: Path) -> Facts:
     for known in (list_themes(run.themes, run.suspect_flags), survival(run.completeness)):
         table = table.merge(known, on="concept", how="left")
     table["themes"] = table["themes"].fillna("")
+    table = table.merge(_card_scores(run), on="concept")
     found = run.modules
     grouped = found.concepts.rename(columns={"strength": "module_strength"})
     storage.write_table(table.merge(grouped, on="concept"), folder / "concepts.parquet")
     storage.write_table(found.modules, folder / "modules.parquet")
     return {"message": f"{len(table)} concepts in {len(found.modules)} modules"}
+
+
+def _card_scores(run: Run) -> pd.DataFrame:
+    config = run.config
+    cells, _ = evaluation.read_cells(
+        run.adata,
+        None,
+        run.embeddings,
+        label_keys=config.label_key,
+        group_key=config.donor_key,
+        batch_key=None,
+        seed=config.seed,
+    )
+    return evaluation.card_scores(
+        cells,
+        run.dictionary,
+        stability=run.stability,
+        enrichment=run.enrichment("enrichment"),
+        seed=config.seed,
+    )
 
 
 def layout(run: Run, folder: Path) -> Facts:

@@ -214,6 +214,10 @@ class CardMaker:
             ("Mean activation where active", number(row.mean_activation)),
             ("Status", row.status or WHY_MISSING["attributions"]),
         ]
+        if row.n_parts:
+            facts.insert(
+                0, (f"Score {row.score:.2f}, mean of {row.n_parts} of {len(row.parts)} parts", row.made_of)
+            )
         if row.themes:
             more = f" and {len(row.themes) - MAX_THEMES} more" if len(row.themes) > MAX_THEMES else ""
             facts.append(("Themes", "; ".join(row.themes[:MAX_THEMES]) + more))

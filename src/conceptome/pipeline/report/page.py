@@ -66,6 +66,7 @@ def render(contents: ReportContents, *, max_cards: int) -> str:
             fidelity=fidelity_table(contents),
             fidelity_picture=fidelity_picture(contents),
             fidelity_sentence=words.fidelity_sentence(contents),
+            scored=any(row.n_parts for row in rows),
             stability=steadiness(contents, rows),
             modules=module_map(contents, rows),
             themes=dots_picture(contents.themes, _marked(rows)),

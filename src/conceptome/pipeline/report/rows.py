@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
 from conceptome.core import Attributions, DifferentialExpression
+from conceptome.evaluation.cards import Part
 from conceptome.evaluation.naming import UNEXPLAINED
 from conceptome.pipeline.report.contents import ReportContents
 from conceptome.pipeline.report.term_rows import ALPHA, TermRow, TermTables
@@ -22,6 +23,10 @@ class ConceptRow:
     """One concept; a part that was not computed is NaN, None or empty."""
 
     concept: int
+    score: float
+    """Mean of the parts that were measured, see `evaluation.card_scores`."""
+    parts: dict[str, float]
+    """What the score is made of, by name; NaN where not measured."""
     frequency: float
     n_active: int
     mean_activation: float
@@ -64,6 +69,19 @@ class ConceptRow:
     """Share of the terms at q <= 0.05 that are found again with three quarters of the annotations."""
 
     @property
+    def made_of(self) -> str:
+        """The parts of the score, and which were not measured."""
+        known = {name: value for name, value in self.parts.items() if np.isfinite(value)}
+        words = "made of: " + ", ".join(f"{name} {value:.2f}" for name, value in known.items())
+        left = [name for name in self.parts if name not in known]
+        return words + (f"; not measured: {', '.join(left)}" if left else "")
+
+    @property
+    def n_parts(self) -> int:
+        """How many parts of the score were measured."""
+        return sum(bool(np.isfinite(value)) for value in self.parts.values())
+
+    @property
     def attributable(self) -> bool:
         """Whether the concept has gene scores."""
         return self.status in {"ok", "underpowered"}
@@ -94,6 +112,8 @@ def concept_rows(contents: ReportContents) -> list[ConceptRow]:
         rows.append(
             ConceptRow(
                 concept=concept,
+                score=_number(record.get("card_score")),
+                parts={name: _number(record.get(f"part_{name}")) for name in get_args(Part)},
                 frequency=float(record["frequency"]),
                 n_active=int(n_active[concept]),
                 mean_activation=_number(record.get("mean_activation")),
