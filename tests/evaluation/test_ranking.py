@@ -9,7 +9,7 @@ from conceptome.evaluation import rank_dictionaries
 def cards(**parts):
     columns = ("fidelity", "stability", "faithfulness", "annotation", "label")
     table = pd.DataFrame({f"part_{name}": parts.get(name, np.nan) for name in columns}, index=range(3))
-    return table.assign(concept=range(3), card_score=[0.5, 0.5, np.nan])
+    return table.assign(concept=range(3), card_score=[0.5, 0.5, np.nan], variance_lost=[0.3, 0.1, 0.6])
 
 
 def evaluation(r2, *, kind="topk"):
@@ -23,16 +23,15 @@ def evaluation(r2, *, kind="topk"):
 
 def test_the_summary_is_the_mean_of_parts_that_all_have():
     tables = {
-        "a": cards(
-            stability=[0.2, 0.4, 1.0], label=[0.0, 0.2, 1.0], annotation=1.0
-        ),  # the last one is silent
+        # the last concept is silent, the first carries three times the variance of the second
+        "a": cards(stability=[0.2, 0.4, 1.0], label=[0.0, 0.2, 1.0], annotation=1.0),
         "b": cards(stability=[0.8, 0.8, 0.0], label=[0.3, 0.5, 0.0], fidelity=1.0),
     }
     found = rank_dictionaries(tables, {"b": evaluation(-0.5), "a": evaluation(0.9)})
     assert found["dictionary"].tolist() == ["a", "b"]
     assert found["rank"].tolist() == [1, 2]
     assert found["n_parts"].tolist() == [3, 3]
-    np.testing.assert_allclose(found["summary"], [(0.9 + 0.3 + 0.1) / 3, (0 + 0.8 + 0.4) / 3])
+    np.testing.assert_allclose(found["summary"], [(0.9 + 0.25 + 0.05) / 3, (0 + 0.8 + 0.35) / 3])
     np.testing.assert_allclose(found["part_annotation"], [1, np.nan])
     assert found["r2"].tolist() == [0.9, -0.5]
     assert found["n_units"].tolist() == [12, 12]

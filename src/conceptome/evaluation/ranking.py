@@ -21,10 +21,11 @@ def rank_dictionaries(
     """Rank dictionaries of the same cells, such as those of a sweep over size and sparsity.
 
     The summary is the mean of R2 on held-out cells (0 if it is below) and of the means of the other four
-    parts of `card_scores`, each over the concepts that are active. Only parts that were measured in every
-    one of the dictionaries count, so that all summaries are made of the same. Fidelity is R2, because what
-    leaving out a single concept costs depends on how many there are. Concepts that are never active are not
-    in the means; their share is told beside.
+    parts of `card_scores`. In these each concept weighs as much as the variance it carries
+    (``variance_lost``): in a plain mean the faint concepts of a large dictionary count as much as those that
+    make up the cells, so that the smallest dictionary wins. Only parts that were measured in every one of the
+    dictionaries count, so that all summaries are made of the same. Fidelity is R2, because what leaving out a
+    single concept costs depends on how many there are.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def rank_dictionaries(
     rows = []
     for name, table in cards.items():
         active = table[table["card_score"].notna()]
-        means = {part: float(active[part].mean()) for part in CARD_PARTS}
+        means = {part: _mean(active[part], active["variance_lost"].clip(lower=0)) for part in CARD_PARTS}
         rows.append({"dictionary": name, **_measures(name, evaluations[name]), **means})
     found = pd.DataFrame(rows)
     parts = found[["r2", *CARD_PARTS]].clip(lower=0).dropna(axis=1)
@@ -62,6 +63,13 @@ def rank_dictionaries(
     found = found.sort_values(["summary", "dictionary"], ascending=[False, True], ignore_index=True)
     found.insert(0, "rank", found["summary"].rank(method="min", ascending=False).astype(np.int64))
     return found
+
+
+def _mean(values: pd.Series, weights: pd.Series) -> float:
+    """Average what was measured, weighted; NaN where nothing was."""
+    known = (values.notna() & weights.notna()).to_numpy()
+    total = float(weights[known].sum())
+    return float((values * weights)[known].sum()) / total if total > 0 else float("nan")
 
 
 def _measures(name: str, evaluation: Evaluation) -> dict[str, float]:
