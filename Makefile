@@ -41,7 +41,7 @@ bench: setup ## run the benchmarks on a collection, make bench GMT=FILE; they wr
 	$(BIN)/python benchmarks/transformer_forward.py
 
 client: ## check and build the browser client with npm; what it writes under src/conceptome/web/static is committed
-	npm --prefix client ci --no-audit --no-fund
+	npm --prefix client install --no-save --no-audit --no-fund
 	npm --prefix client run check
 	npm --prefix client run build
 

@@ -90,6 +90,18 @@ def test_several_collections_are_thinned_and_corrected_together(scores, sets):
     pd.testing.assert_frame_equal(completeness(scores, parts, **brief), completeness(scores, sets, **brief))
 
 
+def test_a_version_without_a_testable_term_finds_nothing_again(scores):
+    sets = GeneSets.from_mapping({"strong": GENES[:10], "other": GENES[300:310]}, collection="short")
+    few = completeness(scores, sets, thinning=Thinning(shares=(0.25,), repeats=1), **OPTIONS)
+    assert (few["n_tested"] == 0).all()
+    assert few.set_index("concept")["survival"].loc[0] == 0
+    whole = gsea(scores, sets, calibrate=False, **OPTIONS).table
+    assert (
+        few.set_index("concept")["n_findings"].loc[0]
+        == (whole.query("concept == 0")["q_global"] <= 0.05).sum()
+    )
+
+
 def test_subsets_are_compared_by_name(table, scores, sets):
     rows = table.query("thinning == 'half'").set_index("concept")
     assert rows.loc[0, "share"] == pytest.approx(0.5, abs=0.01)

@@ -20,6 +20,7 @@ from conceptome.enrichment.testing import Method, Options
 from conceptome.enrichment.universe import GeneScores, PerGene, Sets, Terms, as_collections
 
 RANDOM = "random"
+KEY = ["place", "term"]
 BLOCK_CONCEPTS = 64  # tested at a time, which bounds the memory
 COLUMNS = (
     *("concept", "thinning", "share", "repeat"),
@@ -135,7 +136,7 @@ def _test_all(
     keys = [
         (at, term) for version in versions for at, sets in enumerate(version) for term in sets.terms
     ]  # by place, for versions of a collection may have names of their own
-    columns = pd.MultiIndex.from_tuples(dict.fromkeys(keys))
+    columns = pd.MultiIndex.from_tuples(dict.fromkeys(keys), names=KEY)
     p, effect = np.full((2, len(versions), len(table.concepts), len(columns)), np.nan)
     row_of = pd.Index(table.concepts)
     for universe in table.universes():
@@ -162,7 +163,7 @@ def _columns(terms: Terms, version: list[GeneSets], columns: pd.MultiIndex) -> I
     """Find where the terms of one version stand."""
     place = {sets.collection: at for at, sets in enumerate(version)}
     keys = zip(terms.labels["collection"].map(place), terms.labels["term"], strict=True)
-    return np.asarray(columns.get_indexer(pd.MultiIndex.from_tuples(keys)))
+    return np.asarray(columns.get_indexer(pd.MultiIndex.from_tuples(keys, names=KEY)))
 
 
 def _significant(
