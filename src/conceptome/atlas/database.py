@@ -55,7 +55,8 @@ def _all_columns(table: Table, frame: pd.DataFrame) -> dict[str, Kind]:
     """Add what the rows have beyond the schema, where the table is open to it."""
     columns = dict(table.columns)
     if table.open:
-        columns |= {str(name): _kind(frame[name]) for name in frame if name not in columns}
+        further = sorted(str(name) for name in frame if name not in columns)  # the order of the manifest
+        columns |= {name: _kind(frame[name]) for name in further}
     return columns
 
 
