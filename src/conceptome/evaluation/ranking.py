@@ -36,7 +36,7 @@ def rank_dictionaries(
 
     Returns
     -------
-    One row per dictionary, the highest summary first: ``rank, dictionary, summary, n_parts`` (in the
+    One row per dictionary, the highest summary first, with ``rank, dictionary, summary, n_parts`` (in the
     summary), ``n_units, l0, dead, r2``, and the means ``part_stability, part_faithfulness, part_annotation,
     part_label``, NaN where not measured.
 
