@@ -20,7 +20,7 @@ setup: .venv/.ready ## create .venv and install the package with everything the 
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: setup ## run the main job on 700 real immune cells and open the report (DEMO_ARGS=--no-serve only names it)
+demo: setup ## run the main job on 700 real immune cells and open its atlas (DEMO_ARGS=--no-serve tells how to)
 	$(BIN)/conceptome demo $(DEMO_ARGS)
 
 test: setup ## run the tests; one thread each, because workers that share processors with threads wait for each other

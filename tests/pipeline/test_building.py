@@ -1,7 +1,11 @@
 """From a run folder to an atlas, by the command line, on real cells."""
 
 import json
+import os
 import shutil
+import signal
+import sys
+import urllib.request
 
 import numpy as np
 import pandas as pd
@@ -37,7 +41,7 @@ def finished(tmp_path_factory):
 @pytest.fixture(scope="module")
 def built(finished):
     assert main(["build", str(finished)]) == 0
-    return finished.with_name("run.atlas")
+    return finished / "atlas"
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +57,54 @@ def test_the_commands_make_check_and_describe_it(built, capsys):
     assert f"{built} is whole: " in out
     assert f"{built}: atlas of pbmc68k_reduced (scanpy) (700 cells, 24 concepts, 765 genes)" in out
     assert "library_size: numeric (depth)" in out
-    assert main(["build", str(built.with_name("run"))]) == 1
+    assert main(["build", str(built.parent)]) == 1
     assert "is already an atlas. Replace it with --overwrite" in capsys.readouterr().err
+
+
+@pytest.fixture
+def demo_run(finished, tmp_path, monkeypatch):
+    """The command's run is the finished one, copied."""
+    folder = shutil.copytree(finished, tmp_path / "demo-run", ignore=shutil.ignore_patterns("atlas"))
+    monkeypatch.setattr("conceptome.pipeline.run", lambda config: folder)
+    return folder
+
+
+def test_the_demo_tells_how_to_open_its_atlas(demo_run, monkeypatch, capsys):
+    monkeypatch.setenv("CI", "true")
+    assert main(["demo"]) == 0
+    place = demo_run / "atlas"
+    assert capsys.readouterr().out == (
+        f"Report: {demo_run / 'report.html'}\nAtlas: {place}\n"
+        f"Next: conceptome serve {place} shows it in the browser\n"
+    )
+    assert atlas.check(place).startswith(f"{place} is whole: ")
+
+
+def test_the_demo_ends_with_its_atlas_in_the_browser_until_ctrl_c(demo_run, monkeypatch, capsys):
+    titles = []
+
+    def browser(address):
+        with urllib.request.urlopen(f"{address}api/v1/meta", timeout=10) as answer:
+            titles.append(json.load(answer)["title"])
+        os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr("webbrowser.open", browser)
+    assert main(["demo"]) == 0
+    assert titles == ["pbmc68k_reduced (scanpy)"]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"Stopped. Open it again with: conceptome serve {demo_run / 'atlas'}"
+
+
+def test_the_demo_without_the_extra_opens_the_report(demo_run, monkeypatch, capsys):
+    opened = []
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.setattr("webbrowser.open", lambda address: not opened.append(address))
+    assert main(["demo"]) == 0
+    assert "pip install 'conceptome[web]'" in capsys.readouterr().out
+    assert opened == [(demo_run / "report.html").resolve().as_uri()]
 
 
 def test_concepts_are_those_of_the_run(opened, finished):

@@ -13,7 +13,7 @@ def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this
     """Add the verbs that make atlases."""
     parser = add_verb(verbs, "build", "build the atlas of a finished run, for the browser", _build)
     parser.add_argument("run", metavar="RUN", help="run folder")
-    parser.add_argument("--out", type=Path, metavar="ATLAS", help="folder to write (default: RUN.atlas)")
+    parser.add_argument("--out", type=Path, metavar="ATLAS", help="folder to write (default: RUN/atlas)")
     parser.add_argument("--data", metavar="DATA.h5ad", help="the cells, if their file has moved")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an atlas; what people have annotated stays"
@@ -44,7 +44,7 @@ def _add_annotations(verbs: Any) -> None:  # noqa: ANN401 - argparse does not na
 def _build(options: argparse.Namespace) -> int:
     from conceptome import pipeline
 
-    out = options.out or Path(options.run).with_name(f"{Path(options.run).name}.atlas")
+    out = options.out or Path(options.run) / "atlas"
     place = pipeline.build_atlas(options.run, out, data=options.data, overwrite=options.overwrite)
     tell(f"Atlas: {place}\nNext: conceptome serve {place}")
     return EXIT_DONE

@@ -7,6 +7,7 @@ import os
 import webbrowser
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from conceptome.cli.settings import add_input, add_settings
@@ -22,7 +23,7 @@ def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this
     parser = add_verb(verbs, "demo", "do the whole job on 700 labelled immune cells, offline", _demo)
     parser.add_argument("--out", default="demo-run", help="run folder (default: %(default)s)")
     parser.add_argument("--encoder", default="scvi", choices=("scvi", "linear"), help="default: %(default)s")
-    parser.add_argument("--no-serve", action="store_true", help="name the report, do not open it")
+    parser.add_argument("--no-serve", action="store_true", help="do not open the atlas, tell how to")
     text = "do the whole job on your own cells; continues an interrupted run"
     parser = add_verb(verbs, "run", text, _run)
     add_input(parser)
@@ -34,7 +35,7 @@ def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from conceptome.pipeline import RunConfig, run
+    from conceptome.pipeline import RunConfig, build_atlas, run
 
     config = RunConfig(
         data="demo",
@@ -43,11 +44,28 @@ def _demo(options: argparse.Namespace) -> int:
         label_key=("cell_type",),
         min_size=5,
     )
-    report = run(config) / "report.html"
-    tell(f"Report: {report}")
-    if not (options.no_serve or os.environ.get("CI")) and not webbrowser.open(report.resolve().as_uri()):
-        tell("No browser could be opened here; open the report by hand.")
+    folder = run(config)
+    place = build_atlas(folder, folder / "atlas", overwrite=True)
+    tell(f"Report: {folder / 'report.html'}\nAtlas: {place}")
+    if options.no_serve or os.environ.get("CI"):
+        tell(f"Next: conceptome serve {place} shows it in the browser")
+    else:
+        _show(place, folder / "report.html")
     return EXIT_DONE
+
+
+def _show(place: Path, report: Path) -> None:
+    """Open an atlas in the browser until Ctrl-C; without what that needs, open the report."""
+    from conceptome import web
+    from conceptome.core import MissingExtraError
+
+    try:
+        web.serve(place, port=0)
+        tell(f"Stopped. Open it again with: conceptome serve {place}")
+    except MissingExtraError as error:
+        tell(f"The atlas is not opened. {error}\nThen: conceptome serve {place}")
+        if not webbrowser.open(report.resolve().as_uri()):
+            tell("No browser could be opened here; open the report by hand.")
 
 
 def _run(options: argparse.Namespace, *, until: str | None = None) -> int:
@@ -56,5 +74,8 @@ def _run(options: argparse.Namespace, *, until: str | None = None) -> int:
     names = [field.name for field in fields(RunConfig)]
     given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
     folder = run(build_config(given, toml=options.config), until=until)
-    tell(f"Embeddings: {folder / 'embeddings.zarr'}" if until else f"Report: {folder / 'report.html'}")
+    if until:
+        tell(f"Embeddings: {folder / 'embeddings.zarr'}")
+    else:
+        tell(f"Report: {folder / 'report.html'}\nNext: conceptome build {folder} makes its atlas")
     return EXIT_DONE
