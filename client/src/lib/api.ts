@@ -1,18 +1,14 @@
-/** Questions to the server. Answers about the atlas are asked once and kept; every error is an `ApiError`. */
+/** Questions to the server, or to a copy. Answers about the atlas are asked once and kept; errors are `ApiError`s. */
+import { answerOfCopy } from "../copy/answers";
+import { copy } from "../copy/copy";
+import { CSV } from "../copy/csv";
+import { ApiError } from "./errors";
 import type { Table } from "./types";
+
+export { ApiError };
 
 const ROOT = "/api/v1/";
 const KEPT = 200;
-
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-    readonly answer: unknown = null,
-  ) {
-    super(message);
-  }
-}
 
 let digest = "";
 const kept = new Map<string, Promise<unknown>>();
@@ -24,6 +20,7 @@ export function useDigest(value: string): void {
 
 /** The address of an answer about the atlas. */
 export function address(path: string): string {
+  if (copy) return CSV + path;
   return `${ROOT}${path}${path.includes("?") ? "&" : "?"}v=${encodeURIComponent(digest)}`;
 }
 
@@ -47,7 +44,7 @@ function messageOf(answer: unknown): string | null {
 function once<Answer>(path: string, read: (response: Response) => Promise<Answer>): Promise<Answer> {
   const known = kept.get(path);
   if (known) return known as Promise<Answer>;
-  const asked = ask(address(path)).then(read);
+  const asked = (copy ? answerOfCopy(path) : ask(address(path))).then(read);
   kept.set(path, asked);
   asked.catch(() => kept.delete(path));
   const oldest = kept.keys().next().value;
@@ -62,12 +59,13 @@ export const getBytes = (path: string): Promise<ArrayBuffer> => once(path, (resp
 
 /** Ask for something that changes, and is therefore never kept. */
 export async function getFresh<Answer>(path: string): Promise<Answer> {
-  return (await ask(ROOT + path, { cache: "no-store" })).json() as Promise<Answer>;
+  const response = await (copy ? answerOfCopy(path) : ask(ROOT + path, { cache: "no-store" }));
+  return response.json() as Promise<Answer>;
 }
 
 export async function post<Answer>(path: string, body: object): Promise<Answer> {
   const headers = { "Content-Type": "application/json", "X-Conceptome": "1" };
-  const response = await ask(ROOT + path, { method: "POST", headers, body: JSON.stringify(body) });
+  const response = await (copy ? answerOfCopy(path, body) : ask(ROOT + path, { method: "POST", headers, body: JSON.stringify(body) }));
   return response.json() as Promise<Answer>;
 }
 

@@ -1,15 +1,17 @@
-/** Addresses of pages. */
+/** Addresses of pages; in a copy, which has no server to answer them, they stand behind a #. */
+import { copy } from "../copy/copy";
 import type { Found } from "./types";
 
-export const toConcept = (concept: number, list = ""): string => `/concepts/${concept}${list}`;
-export const toGene = (gene: number | string): string => `/genes/${encodeURIComponent(gene)}`;
-export const toTerm = (term: number): string => `/terms/${term}`;
-export const toGroup = (key: string, code: number): string => `/groups/${key}/${code}`;
-export const toCell = (cell: number): string => `/cells/${cell}`;
+export const toPage = (path: string): string => (copy ? `#${path}` : path);
+export const toConcept = (concept: number, list = ""): string => toPage(`/concepts/${concept}${list}`);
+export const toGene = (gene: number | string): string => toPage(`/genes/${encodeURIComponent(gene)}`);
+export const toTerm = (term: number): string => toPage(`/terms/${term}`);
+export const toGroup = (key: string, code: number): string => toPage(`/groups/${key}/${code}`);
+export const toCell = (cell: number): string => toPage(`/cells/${cell}`);
 
 export function toFound({ kind, ref }: Found): string {
   const folder = { concept: "concepts", annotation: "concepts", gene: "genes", term: "terms", category: "groups", cell: "cells" };
-  return `/${folder[kind]}/${ref.split("/").map(encodeURIComponent).join("/")}`;
+  return toPage(`/${folder[kind]}/${ref.split("/").map(encodeURIComponent).join("/")}`);
 }
 
 export const KIND_NAMES: Record<Found["kind"], string> = {

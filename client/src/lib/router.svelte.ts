@@ -1,16 +1,22 @@
-/** The address of the page: everything that a reader has chosen is in it. */
+/** The address of the page: everything that a reader has chosen is in it. In a copy it stands behind a #. */
+import { copy } from "../copy/copy";
+import { CSV, saveCsv } from "../copy/csv";
+import { toPage } from "./links";
 
 class Place {
-  path = $state(location.pathname);
-  query = $state.raw(new URLSearchParams(location.search));
+  path = $state("/");
+  query = $state.raw(new URLSearchParams());
 }
 
 export const place = new Place();
 
 function read(): void {
-  place.path = location.pathname;
-  place.query = new URLSearchParams(location.search);
+  const hash = location.hash.startsWith("#/") ? location.hash.slice(1) : "/";
+  const [path = "/", query = ""] = copy ? hash.split("?") : [location.pathname, location.search];
+  place.path = path;
+  place.query = new URLSearchParams(query);
 }
+read();
 
 /** Go to an address of this client. */
 export function go(href: string): void {
@@ -27,17 +33,24 @@ export function change(parts: Record<string, string | number | null>): void {
     else query.set(name, String(value));
   }
   const text = query.toString();
-  history.replaceState(null, "", place.path + (text ? `?${text}` : ""));
+  history.replaceState(null, "", toPage(place.path + (text ? `?${text}` : "")));
   place.query = query;
 }
 
 function followed(event: MouseEvent): void {
   if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   const link = event.target instanceof Element ? event.target.closest("a") : null;
-  const href = link?.getAttribute("href");
-  if (!link || !href?.startsWith("/") || href.startsWith("/api/") || link.hasAttribute("download")) return;
-  event.preventDefault();
-  go(href);
+  const href = link?.getAttribute("href") ?? "";
+  if (href.startsWith(CSV)) {
+    event.preventDefault();
+    void saveCsv(href);
+  } else if (href.startsWith(toPage("/")) && !href.startsWith("/api/") && !link?.hasAttribute("download")) {
+    event.preventDefault();
+    go(href);
+  } else if (copy && href === "#main") {
+    event.preventDefault();
+    document.getElementById("main")?.focus();
+  }
 }
 
 /** Follow links and the back button without loading the page again. */

@@ -1,10 +1,11 @@
 /** A map's side of its worker. Of drawings that were asked while one was under way, only the newest is made. */
+import { copy, workerAddress } from "../copy/copy";
 import type { Answer, Question } from "./messages";
 
 type Drawing = Question & { ask: "draw" };
 
 export class RasterClient {
-  readonly #worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  readonly #worker = copy ? new Worker(workerAddress()) : new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   readonly #waiting = new Map<Answer["answer"], (answer: Answer) => void>();
   #next: Drawing | null = null;
   #busy = false;

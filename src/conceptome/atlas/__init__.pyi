@@ -9,7 +9,9 @@ from .checking import check as check
 from .checking import describe as describe
 from .checking import is_atlas as is_atlas
 from .contents import Contents as Contents
-from .pages import why_missing as why_missing
+from .pages import as_table as as_table
+from .pages import explained as explained
+from .pages import json_bytes as json_bytes
 from .reader import Atlas as Atlas
 from .spreadsheets import csv_text as csv_text
 from .tables import finding_table as finding_table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -176,3 +177,13 @@ def associations_of(atlas: Atlas, number: int) -> Table:
         "WHERE a.concept = ? ORDER BY o.rank, a.measure"
     )
     return atlas.table(query, [number])
+
+
+PARTS: dict[str, tuple[Callable[[Atlas, int], Table], str]] = {
+    "genes": (genes_of, "attributions"),
+    "terms": (terms_of, "enrichment"),
+    "pairs": (pairs_of, "pairs"),
+    "related": (related_of, ""),
+    "associations": (associations_of, ""),
+}
+"""Tables of a concept by their address, with the part of the run that they come from."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
+
+from conceptome.atlas.schema import THUMB_SIDE, THUMBS_PER_SHEET
 
 HEADER = struct.Struct("<If")
 LEVELS = 255
@@ -35,19 +38,76 @@ def pack_column(cells: Int[np.ndarray, " nonzeros"], values: Shaped[np.ndarray, 
     """
     largest = float(values.max(initial=np.finfo(np.float32).tiny))
     parts = np.ceil(values.astype(np.float64) / largest * LEVELS)
-    levels = np.clip(parts, 1, LEVELS).astype(np.uint8)
-    steps = np.diff(cells.astype(np.int64), prepend=-1)
-    raw = HEADER.pack(len(cells), largest) + levels.tobytes() + _varints(steps).tobytes()
+    raw = join_column(cells, np.clip(parts, 1, LEVELS).astype(np.uint8), largest)
     return gzip.compress(raw, compresslevel=6, mtime=0)
 
 
 def unpack_column(blob: bytes) -> tuple[Int[np.ndarray, " nonzeros"], Float[np.ndarray, " nonzeros"]]:
     """Unpack what `pack_column` packed: positions (int64) and values (float32)."""
-    raw = gzip.decompress(blob)
+    cells, levels, largest = split_column(gzip.decompress(blob))
+    return cells, levels.astype(np.float32) * np.float32(largest / LEVELS)
+
+
+def unpack_raw_column(blob: bytes, n_cells: int) -> bytes:
+    """Undo the gzip of a column of at most so many cells.
+
+    Raises
+    ------
+    ValueError
+        If it is no gzip, holds more bytes than such a column can have, or other cells than it says.
+    """
+    raw = _inflated(blob, HEADER.size + (1 + _MAX_BYTES) * n_cells)
+    n = HEADER.unpack_from(raw)[0] if len(raw) >= HEADER.size else n_cells + 1
+    if n > n_cells or not HEADER.size + 2 * n <= len(raw) <= HEADER.size + (1 + _MAX_BYTES) * n:
+        msg = "does not hold the cells that it says"
+        raise ValueError(msg)
+    return raw
+
+
+def unpack_sheet(blob: bytes) -> bytes:
+    """Undo the gzip of a sheet of small maps.
+
+    Raises
+    ------
+    ValueError
+        If it is no gzip, or has another size.
+    """
+    size = THUMBS_PER_SHEET * THUMB_SIDE * THUMB_SIDE
+    raw = _inflated(blob, size)
+    if len(raw) != size:
+        msg = f"has {len(raw):,} bytes, expected {size:,}"
+        raise ValueError(msg)
+    return raw
+
+
+def _inflated(blob: bytes, limit: int) -> bytes:
+    """Undo gzip, but to no more than so many bytes."""
+    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        raw = stream.decompress(blob, limit + 1)
+    except zlib.error as error:
+        msg = f"is no gzip: {error}"
+        raise ValueError(msg) from None
+    if len(raw) > limit or not stream.eof or stream.unused_data:
+        msg = f"holds more than {limit:,} bytes" if len(raw) > limit else "is no whole gzip"
+        raise ValueError(msg)
+    return raw
+
+
+def split_column(raw: bytes) -> tuple[Int[np.ndarray, " nonzeros"], UInt8[np.ndarray, " nonzeros"], float]:
+    """Take a column apart: positions (int64), values as parts of the largest (uint8), the largest."""
     n, largest = HEADER.unpack_from(raw)
     levels = np.frombuffer(raw, np.uint8, n, HEADER.size)
     steps = _from_varints(np.frombuffer(raw, np.uint8, offset=HEADER.size + n))
-    return np.cumsum(steps) - 1, levels.astype(np.float32) * np.float32(largest / LEVELS)
+    return np.cumsum(steps) - 1, levels, largest
+
+
+def join_column(
+    cells: Int[np.ndarray, " nonzeros"], levels: UInt8[np.ndarray, " nonzeros"], largest: float
+) -> bytes:
+    """Put together what `split_column` took apart; positions ascend."""
+    steps = np.diff(cells.astype(np.int64), prepend=-1)
+    return HEADER.pack(len(cells), largest) + levels.tobytes() + _varints(steps).tobytes()
 
 
 def _varints(numbers: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, " bytes"]:

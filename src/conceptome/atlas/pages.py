@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -77,6 +78,25 @@ def whole_table(atlas: Atlas, name: str) -> Table:
         msg = f"There is nothing under {name!r}. Whole tables are {', '.join(WHOLE)}."
         raise InputError(msg)
     return atlas.table(f"SELECT * FROM {name} ORDER BY {WHOLE[name]}")
+
+
+def as_table(columns: Table, missing: str | None = None) -> dict[str, Any]:
+    """Put columns into the form that the API calls a table."""
+    n_rows = len(next(iter(columns.values()), []))
+    note = {"missing": missing} if missing and not n_rows else {}
+    return {"n": n_rows, "columns": columns, **note}
+
+
+def explained(atlas: Atlas, columns: Table, part: str) -> dict[str, Any]:
+    """Put columns into the form of a table; one without rows says why its part, if any, is missing."""
+    reason = None if any(columns.values()) or not part else why_missing(atlas, part)
+    return as_table(columns, reason)
+
+
+def json_bytes(content: Any) -> bytes:  # noqa: ANN401 - any JSON value
+    """Write an answer as JSON."""
+    text = json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return text.encode()
 
 
 def why_missing(atlas: Atlas, name: str) -> str | None:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from conceptome.atlas.manifest import checksum, damaged, open_file, read_manifest
+from conceptome.atlas.packing import unpack_raw_column, unpack_sheet
 from conceptome.atlas.schema import (
     ARRAYS,
     CREATE_SEARCH,
@@ -177,7 +178,7 @@ class Atlas:
         return np.frombuffer(raw, dtype).reshape([stop - start, *shape[1:]])
 
     def blob(self, pack: Pack, position: int) -> bytes:
-        """Read one gzip blob of a pack.
+        """Read one gzip blob of a pack, as it lies there; it is unpacked to see that it holds what it should.
 
         Parameters
         ----------
@@ -190,14 +191,29 @@ class Atlas:
         ------
         InputError
             If there is none.
+        BundleError
+            If it holds something else, or more.
         """
+        return self._checked(pack, position)[0]
+
+    def unpacked(self, pack: Pack, position: int) -> bytes:
+        """Read one blob of a pack and unpack it; see `blob`."""
+        return self._checked(pack, position)[1]
+
+    def _checked(self, pack: Pack, position: int) -> tuple[bytes, bytes]:
+        """Read a blob as it is, and unpacked to no more than what it may hold."""
         name = f"{pack}_index.u64"
         n_blobs = self.manifest["arrays"].get(name, {"shape": [1]})["shape"][0] - 1
         if not 0 <= position < n_blobs:
             msg = f"The atlas has {n_blobs} entries in {pack}, not number {position}."
             raise InputError(msg)
         start, stop = map(int, self.array(name, position, position + 2))
-        return self.read(f"{pack}.bin", start, stop - start)
+        blob = self.read(f"{pack}.bin", start, stop - start)
+        try:
+            raw = unpack_sheet(blob) if pack == "thumbs" else unpack_raw_column(blob, self.n_cells)
+        except ValueError as error:
+            raise BundleError(damaged(self.path, f"number {position} of {pack}.bin {error}")) from None
+        return blob, raw
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Ask the database; values go where the query has question marks."""

@@ -83,18 +83,39 @@ def select(atlas: Atlas, chosen: Bool[np.ndarray, " cells"]) -> dict[str, Any]:
 
 
 def _add(atlas: Atlas, cells: Shaped[np.ndarray, " some"], active: np.ndarray, total: np.ndarray) -> None:
-    """Add active cells and activation of some cells of one block; what lies between is read too."""
+    """Add active cells and activation of some cells of one block."""
+    _, index, value = active_concepts(atlas, cells)
+    active += np.bincount(index, minlength=len(active))
+    total += np.bincount(index, weights=value, minlength=len(total))
+
+
+def active_concepts(
+    atlas: Atlas, cells: Shaped[np.ndarray, " some"]
+) -> tuple[Shaped[np.ndarray, " some"], Shaped[np.ndarray, " nonzeros"], Shaped[np.ndarray, " nonzeros"]]:
+    """Read which concepts fire in some cells; what lies between them is read too.
+
+    Parameters
+    ----------
+    atlas
+        The atlas.
+    cells
+        Positions, ascending.
+
+    Returns
+    -------
+    Of each cell how many concepts fire; then, cell by cell, which, and how strongly (float16).
+    """
     first, last = int(cells[0]), int(cells[-1])
     indptr = atlas.array("csr_indptr.u64", first, last + 2).astype(np.int64)
     index = atlas.array("csr_index.uint", int(indptr[0]), int(indptr[-1]))
     value = atlas.array("csr_value.f16", int(indptr[0]), int(indptr[-1]))
-    if len(cells) < last - first + 1:
-        wanted = np.zeros(last - first + 1, dtype=bool)
-        wanted[cells - first] = True
-        kept = np.repeat(wanted, np.diff(indptr))
-        index, value = index[kept], value[kept]
-    active += np.bincount(index, minlength=len(active))
-    total += np.bincount(index, weights=value, minlength=len(total))
+    counts = np.diff(indptr)
+    if len(cells) == len(counts):
+        return counts, index, value
+    wanted = np.zeros(len(counts), dtype=bool)
+    wanted[cells - first] = True
+    kept = np.repeat(wanted, counts)
+    return counts[wanted], index[kept], value[kept]
 
 
 def _composition(atlas: Atlas, column: dict[str, Any], chosen: Bool[np.ndarray, " cells"]) -> Table:

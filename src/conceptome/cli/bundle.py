@@ -1,8 +1,9 @@
-"""conceptome build, check, serve and annotations: the atlas of a run."""
+"""conceptome build, check, serve, export and annotations: the atlas of a run."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,28 @@ def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this
     parser.add_argument("--port", type=int, default=8000, help="0 = any free one (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
     parser.add_argument("--no-open", action="store_true", help="name the address, do not open it")
+    _add_export(verbs)
     _add_annotations(verbs)
+
+
+def _add_export(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this type
+    text = "copy an atlas into one HTML file, or a folder for any web server, to be read without Conceptome"
+    parser = add_verb(verbs, "export", text, _export)
+    parser.add_argument("atlas", metavar="ATLAS")
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument(
+        "--html", type=Path, metavar="FILE", help="one file; a large atlas is thinned, and the page says how"
+    )
+    group.add_argument("--folder", type=Path, metavar="DIR", help="a new folder with everything")
+    parser.add_argument("--concepts", type=int, metavar="N", help="keep the N of highest score (--html: 300)")
+    parser.add_argument("--cells", type=int, metavar="N", help="show about N cells (--html: 20,000)")
 
 
 def _add_annotations(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this type
     text = "write what people have said about the concepts of an atlas into a file"
     group = verbs.add_parser("annotations", help=text, description=f"{text.capitalize()}.")
     actions = group.add_subparsers(required=True, metavar="ACTION")
-    parser = add_verb(actions, "export", "write every revision, the newest first", _export)
+    parser = add_verb(actions, "export", "write every revision, the newest first", _annotations)
     parser.add_argument("atlas", metavar="ATLAS")
     parser.add_argument(
         "--out", type=Path, default=Path("annotations.csv"), help=".csv or .json (default: %(default)s)"
@@ -66,6 +81,22 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from conceptome import web
+
+    form = web.ONE_FILE if options.html else web.WHOLE
+    for name, given in (("n_concepts", options.concepts), ("n_cells", options.cells)):
+        if given is not None:
+            form = replace(form, **{name: given})
+    if options.html:
+        place = web.export_html(options.atlas, options.html, form=form)
+        tell(f"Copy: {place} ({place.stat().st_size / 1e6:,.1f} MB). Open it in a browser, or send it on.")
+    else:
+        place = web.export_folder(options.atlas, options.folder, form=form)
+        tell(f"Copy: {place}. Put it on a web server, or try: python -m http.server --directory {place}")
+    return EXIT_DONE
+
+
+def _annotations(options: argparse.Namespace) -> int:
     from conceptome import atlas
 
     with atlas.Atlas.open(options.atlas) as opened:

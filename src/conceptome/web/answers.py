@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
@@ -10,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from conceptome.atlas import Atlas, StaleRevisionError, why_missing
+from conceptome.atlas import Atlas, StaleRevisionError, explained, json_bytes
 from conceptome.core import ConceptomeError, InputError
 
 BINARY = "application/octet-stream"
@@ -20,21 +19,12 @@ logger = logging.getLogger(__name__)
 
 def json_answer(content: Any, status: int = 200) -> Response:  # noqa: ANN401 - any JSON value
     """Answer with JSON."""
-    text = json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    return Response(text.encode(), status, media_type="application/json")
-
-
-def as_table(columns: dict[str, list[Any]], missing: str | None = None) -> dict[str, Any]:
-    """Put columns into the form that the API calls a table."""
-    n_rows = len(next(iter(columns.values()), []))
-    note = {"missing": missing} if missing and not n_rows else {}
-    return {"n": n_rows, "columns": columns, **note}
+    return Response(json_bytes(content), status, media_type="application/json")
 
 
 def table_answer(atlas: Atlas, columns: dict[str, list[Any]], part: str = "") -> Response:
     """Answer with a table; one without rows says why its part is missing."""
-    reason = None if any(columns.values()) or not part else why_missing(atlas, part)
-    return json_answer(as_table(columns, reason))
+    return json_answer(explained(atlas, columns, part))
 
 
 def packed_answer(blob: bytes) -> Response:

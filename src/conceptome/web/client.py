@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Response
 
-STATIC = Path(__file__).with_name("static")
-INDEX = "index.html"
+from conceptome.web.built import INDEX, STATIC
+
 _KEPT = "public, max-age=31536000, immutable"
 
 

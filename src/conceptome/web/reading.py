@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 import conceptome
-from conceptome.atlas import Annotations, Atlas, concept_pages, pages, selection
+from conceptome.atlas import Annotations, Atlas, as_table, concept_pages, pages, selection
 from conceptome.core import InputError
-from conceptome.web.answers import BINARY, as_table, json_answer, packed_answer, table_answer
+from conceptome.web.answers import BINARY, json_answer, packed_answer, table_answer
 
 LARGEST = 2**31 - 1
 Number = Annotated[int, Path(ge=0, le=LARGEST)]
@@ -88,40 +88,20 @@ def groups(atlas: Served, concept: Number, key: Key) -> Response:
     return table_answer(atlas, concept_pages.groups_of(atlas, concept, key))
 
 
-@router.get("/concepts/{concept}/associations")
-def associations(atlas: Served, concept: Number) -> Response:
-    """Send how a concept goes with each column."""
-    return table_answer(atlas, concept_pages.associations_of(atlas, concept))
-
-
-@router.get("/concepts/{concept}/genes")
-def genes_of(atlas: Served, concept: Number) -> Response:
-    """Send the genes of a concept."""
-    return table_answer(atlas, concept_pages.genes_of(atlas, concept), "attributions")
-
-
-@router.get("/concepts/{concept}/terms")
-def terms_of(atlas: Served, concept: Number) -> Response:
-    """Send the terms of a concept."""
-    return table_answer(atlas, concept_pages.terms_of(atlas, concept), "enrichment")
+@router.get("/concepts/{concept}/{part}")
+def part_of(atlas: Served, concept: Number, part: Key) -> Response:
+    """Send the genes, terms, pairs, related concepts or associations of a concept."""
+    if part not in concept_pages.PARTS:
+        msg = f"A concept has nothing under {part!r}. It has {', '.join(concept_pages.PARTS)}."
+        raise InputError(msg)
+    read, run_part = concept_pages.PARTS[part]
+    return table_answer(atlas, read(atlas, concept), run_part)
 
 
 @router.get("/concepts/{concept}/terms/{term}/curve")
 def curve(atlas: Served, concept: Number, term: Number) -> Response:
     """Send a running sum."""
     return json_answer(concept_pages.curve_of(atlas, concept, term))
-
-
-@router.get("/concepts/{concept}/pairs")
-def pairs_of(atlas: Served, concept: Number) -> Response:
-    """Send the pairs of a concept."""
-    return table_answer(atlas, concept_pages.pairs_of(atlas, concept), "pairs")
-
-
-@router.get("/concepts/{concept}/related")
-def related_of(atlas: Served, concept: Number) -> Response:
-    """Send the concepts that are most like one."""
-    return table_answer(atlas, concept_pages.related_of(atlas, concept))
 
 
 @router.get("/genes/{gene}")

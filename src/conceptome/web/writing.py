@@ -7,21 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, StrictInt
 
-from conceptome.atlas import Annotation, concept_pages, csv_text, pages
+from conceptome.atlas import Annotation, as_table, concept_pages, csv_text, pages
 from conceptome.atlas.reader import Table
 from conceptome.core import InputError
-from conceptome.web.answers import as_table, json_answer
+from conceptome.web.answers import json_answer
 from conceptome.web.reading import LARGEST, Number, Served, Written
 
 router = APIRouter()
 
-OF_A_CONCEPT = {
-    "genes": concept_pages.genes_of,
-    "terms": concept_pages.terms_of,
-    "pairs": concept_pages.pairs_of,
-    "related": concept_pages.related_of,
-    "associations": concept_pages.associations_of,
-}
 WHOLE = ("concepts", "measures", "units", "verdicts", "modules", "calibration")
 Which = Annotated[int | None, Query(ge=0, le=LARGEST)]
 
@@ -81,8 +74,8 @@ def export(  # noqa: PLR0917 - what a table may be asked by
     """Send a table as CSV, under a name that the server chooses."""
     if kind in WHOLE:
         return _file(pages.whole_table(atlas, kind), kind)
-    if kind in OF_A_CONCEPT and concept is not None:
-        return _file(OF_A_CONCEPT[kind](atlas, concept), f"concept-{concept}-{kind}")
+    if kind in concept_pages.PARTS and concept is not None:
+        return _file(concept_pages.PARTS[kind][0](atlas, concept), f"concept-{concept}-{kind}")
     if kind == "groups" and concept is not None and key:
         return _file(concept_pages.groups_of(atlas, concept, key), f"concept-{concept}-groups")
     if kind == "gene" and gene:

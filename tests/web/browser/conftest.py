@@ -6,10 +6,7 @@ import shutil
 import threading
 import time
 
-import numpy as np
-import pandas as pd
 import pytest
-import scipy.sparse as sp
 import uvicorn
 from playwright.sync_api import sync_playwright
 
@@ -51,47 +48,6 @@ def serving(bundle, annotations):
         yield f"http://{host}"
         server.should_exit = True
         thread.join(timeout=20)
-
-
-@pytest.fixture(scope="session")
-def demo_bundle(demo_records, tmp_path_factory):
-    """The demo's cells, with principal components as concepts."""
-    records = demo_records
-    cells = records.adata
-    curves = []
-    for row in records.enrichment.table.head(5).to_dict("records"):
-        corners = {
-            "rank": np.array([0, 2, 100]),
-            "value": np.array([0, row["es"], 0]),
-            "hits": np.array([0, 1]),
-        }
-        names = ("concept", "collection", "term", "es")
-        curves.append({**{name: row[name] for name in names}, **corners, "n_genes": 100, "peak": 2})
-    contents = atlas.Contents(
-        activations=records.activations,
-        obs=cells.obs.assign(depth=np.asarray(cells.X.sum(axis=1)).ravel()),
-        layout=records.activations.values[:, [0, 1]].toarray().astype(float),
-        genes=pd.DataFrame({"name": cells.var_names, "symbol": cells.var_names}),
-        concepts=pd.DataFrame(
-            {
-                "concept": np.arange(records.activations.n_concepts),
-                "auto_name": [f"component {i}" for i in range(records.activations.n_concepts)],
-                "confidence": np.linspace(1, 0, records.activations.n_concepts),
-            }
-        ),
-        directions=records.dictionary.directions,
-        pairs=records.pairs,
-        attributions=records.attributions,
-        de=records.de,
-        enrichment=records.enrichment,
-        enrichment_de=records.enrichment_de,
-        curves=pd.DataFrame(curves),
-        expression=sp.csr_array(cells.X),
-        roles={"cell_type": "label", "depth": "depth"},
-        title="demo cells",
-        missing={"stability": "One seed was trained. Run again with --n-seeds 5."},
-    )
-    return atlas.write(tmp_path_factory.mktemp("browser") / "demo.atlas", contents)
 
 
 @pytest.fixture
