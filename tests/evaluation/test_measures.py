@@ -244,7 +244,7 @@ def test_measures_of_understanding_are_plausible_on_real_cells(evaluated):
     assert value(evaluated, "kmeans", "units_per_label") > value(evaluated, "pca", "units_per_label")
     assert value(evaluated, "embedding", "knn_accuracy_embedding") > 0.5
     assert evaluated.seeds == (0,)
-    assert set(evaluated.missing) == {"loss_recovered", "random_encoder"}
+    assert set(evaluated.missing) == {"loss_recovered", "random_encoder", "genes"}
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +260,9 @@ def demo():
 def test_several_seeds_and_a_random_encoder(demo):
     *_, evaluation = demo
     assert evaluation.seeds == (0, 1)
-    assert not evaluation.missing
+    assert evaluation.missing == {
+        "genes": "Genes and gene sets of the dictionaries were not asked for. Give gene_tests=GeneTests()."
+    }
     assert evaluation.measures.dictionary.iloc[0] == "topk"
     assert set(evaluation.measures.dictionary) == BASELINES | {"topk", "embedding", "random_encoder"}
     table = evaluation.measures
@@ -271,6 +273,13 @@ def test_several_seeds_and_a_random_encoder(demo):
     assert value(evaluation, "neurons", "loss_recovered") == pytest.approx(1, abs=1e-4)
     assert 0 < value(evaluation, "topk", "loss_recovered") < 1
     assert value(evaluation, "topk", "mean_best_f1") > value(evaluation, "random_encoder", "mean_best_f1")
+    for name in (*BASELINES, "topk", "random_encoder"):
+        for metric in ("stability_directions", "stability_activations"):
+            assert value(evaluation, name, metric) > value(evaluation, name, f"{metric}_chance"), name
+    assert value(evaluation, "neurons", "stability_directions") == pytest.approx(1, abs=1e-3)
+    assert value(evaluation, "topk", "stability_activations") > value(
+        evaluation, "random_sae", "stability_activations"
+    )
 
 
 def test_the_batch_is_told_by_chance_where_it_means_nothing(demo):
@@ -280,6 +289,14 @@ def test_the_batch_is_told_by_chance_where_it_means_nothing(demo):
     assert told["value"].between(0.2, 0.45).all()
     mixed = table[(table.metric == "ilisi_embedding") & (table.dictionary == "embedding")]
     assert mixed["value"].item() > 0.8
+
+
+def test_the_stability_of_two_seeds_is_that_of_their_matching(demo):
+    adata, encoder, dictionary, evaluation = demo
+    ordered = encoder.embed(adata[np.argsort(adata.obs_names)])
+    second = cm.evaluation.train_like(dictionary, ordered, seed=1, groups=None)
+    found = cm.dictionaries.match_concepts(dictionary, second, by="activations", embeddings=ordered)
+    assert value(evaluation, "topk", "stability_activations") == pytest.approx(found.similarity.mean())
 
 
 def test_seeds_that_are_given_are_those_that_are_trained(demo):

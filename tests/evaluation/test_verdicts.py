@@ -70,6 +70,16 @@ def test_one_seed_or_no_control_is_not_enough():
     assert alone["reason"].tolist() == ["There is no control to compare with."]
 
 
+def test_what_could_not_be_measured_is_neither_evidence_nor_level():
+    unknown = [np.nan] * 3
+    found = judge(evaluated({"topk": unknown, "random_sae": LOW}))
+    assert found[["evidence", "reason"]].values.tolist() == [["not judged", "It could not be measured."]]
+    found = judge(evaluated({"topk": OURS, "random_sae": LOW, "random_encoder": unknown}))
+    assert found[["evidence", "reason"]].values.tolist() == [
+        ["yes", f"Clearly better than a frozen random SAE. {LEFT}"]
+    ]
+
+
 def test_seeds_are_summarised():
     row = evaluated({"topk": [0.1, np.nan, 0.3]}).measures.iloc[0]
     assert row[["value", "low", "high"]].tolist() == pytest.approx([0.2, 0.1, 0.3])

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import conceptome as cm
 from conceptome.cli import main
 from conceptome.evaluation import read_evaluation
-from conceptome.pipeline import RunConfig, run, stages
+from conceptome.pipeline import RunConfig, evaluating, run, stages
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +21,8 @@ def finished(tmp_path_factory):
     """A run of two seeds, with two coordinates of the embedding in place of a UMAP."""
     config = RunConfig(
         data="demo", out=str(tmp_path_factory.mktemp("runs") / "run"), encoder="linear",
-        label_key=("cell_type",), n_concepts=12, k=3, n_seeds=2, n_pairs=8, min_size=5, n_permutations=100,
+        encoder_options=("n_components=6",), label_key=("cell_type",), n_concepts=12, k=3, n_seeds=2,
+        n_pairs=16, min_size=5, n_permutations=100,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "umap_layout", lambda embeddings, **_: embeddings.values[:, :2].astype(float))
@@ -44,7 +48,14 @@ def full(finished, tmp_path_factory):
         trained.append(seed)
         return train(*args, seed=seed, **others)
 
+    asked = evaluating._gene_tests
+
+    def few(*args):
+        tests, missing = asked(*args)
+        return replace(tests, n_units=3), missing
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluating, "_gene_tests", few)
         patch.setattr("conceptome.evaluation.measure_seed", counted, raising=False)
         patch.setattr("conceptome.dictionaries.train", watched, raising=False)
         assert main(["evaluate", str(folder)]) == 130
@@ -56,6 +67,10 @@ def test_a_run_measures_one_seed(finished):
     record = read_evaluation(finished / "evaluation.json")
     assert record.seeds == (0,)
     assert "run conceptome evaluate RUN" in record.missing["random_encoder"]
+    assert record.missing["genes"] == "Measured by: conceptome evaluate RUN."
+    concepts = pd.read_parquet(finished / "concepts.parquet")
+    assert concepts["part_faithfulness"].isna().all()
+    assert not list(finished.glob("faithfulness*"))
     assert {"cell_type", "phase"} <= set(record.measures["label_key"])
     assert "random_encoder" not in set(record.measures["dictionary"])
     assert "conceptome evaluate RUN" in (finished / "report.html").read_text()
@@ -76,6 +91,29 @@ def test_the_random_encoder_is_a_control(full):
     assert ours > random + 0.1
     assert not record.missing
     assert (record.measures.loc[record.measures["metric"] == "mean_best_f1", "sd"].notna()).all()
+
+
+def test_genes_of_every_dictionary_are_tested(full):
+    folder = full[0]
+    record = read_evaluation(folder / "evaluation.json")
+    overall = record.measures[record.measures["label_key"] == ""]
+    table = overall.set_index(["dictionary", "metric"])["value"].sort_index()
+    for name in ("topk", "neurons", "pca", "ica", "nmf", "kmeans", "random_sae", "random_encoder"):
+        for metric in ("stability_directions", "with_drivers", "annotated"):
+            assert np.isfinite(table[name, metric]), (name, metric)
+    assert table["topk", "faithfulness"] > 0.2
+    assert "Distinct themes" in (folder / "report.html").read_text()
+
+
+def test_cards_then_know_how_faithful_their_genes_are(full):
+    folder = full[0]
+    concepts = pd.read_parquet(folder / "concepts.parquet").set_index("concept")
+    found = cm.pipeline.storage.load_faithfulness(folder)
+    assert set(concepts.index[concepts["part_faithfulness"].notna()]) == set(found.concepts)
+    assert concepts.loc[found.concepts, "card_parts"].max() == 5
+    rows = pd.read_parquet(folder / "faithfulness_curves.parquet")
+    chosen = rows[(rows["concept"] == found.concepts[1]) & (rows["method"] == "substitute")]
+    np.testing.assert_array_equal(chosen["insertion"], found.insertion[0, 1])
 
 
 def test_the_report_says_what_is_no_evidence(full):

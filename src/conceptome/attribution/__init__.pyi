@@ -9,6 +9,7 @@ from .parts import kept_effects
 from .sanity import sanity_check
 from .sensitivity import sensitivity
 from .synergy import redundancy
+from .trial import Trial, try_attribution
 from .workers import DaskWorkers, LocalWorkers, Serial, Workers
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "DaskWorkers",
     "LocalWorkers",
     "Serial",
+    "Trial",
     "Workers",
     "attribute",
     "baseline_scores",
@@ -31,4 +33,5 @@ __all__ = [
     "redundancy",
     "sanity_check",
     "sensitivity",
+    "try_attribution",
 ]

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from conceptome.attribution.baselines import BASELINES, baseline_scores
 from conceptome.attribution.curves import RANDOM, faithfulness
 from conceptome.attribution.estimate import AttributionMethod, attribute
+from conceptome.attribution.trial import OURS, try_attribution
 from conceptome.core import (
     Activations,
     Attributions,
@@ -32,7 +33,6 @@ from conceptome.data import library_size
 Attributor: TypeAlias = Literal["substitute", "insert", "mask", "mean", "integrated_gradients", "gradient"]
 
 ATTRIBUTORS = get_args(Attributor)
-OURS = "substitute"
 DEFAULT_METHODS = (
     *("substitute", "integrated_gradients", "gradient"),
     *("wilcoxon", "logistic", "random"),
@@ -219,25 +219,20 @@ def compare_dictionaries(  # noqa: PLR0913
             concepts=chosen.tolist(),
             seed=seed,
         )
-        kept, held_out = hold_out(pairs, seed=seed)
-        found = attribute(adata, encoder, dictionary, kept, batch_size=batch_size, device=device, seed=seed)
-        row = {"dictionary": name, "n_units": len(chosen), **_drivers(found)}
-        both = np.intersect1d(kept.concept, held_out.concept).tolist()
-        if both:
-            measured = faithfulness(
-                adata,
-                encoder,
-                dictionary,
-                held_out,
-                {OURS: found.scores("attribution")},
-                n_genes=n_genes,
-                concepts=both,
-                every=every,
-                seed=seed,
-                batch_size=batch_size,
-                device=device,
-            )
-            row |= _areas(measured)
+        trial = try_attribution(
+            adata,
+            encoder,
+            dictionary,
+            pairs,
+            n_genes=n_genes,
+            every=every,
+            batch_size=batch_size,
+            device=device,
+            seed=seed,
+        )
+        row = {"dictionary": name, "n_units": len(chosen), **_drivers(trial.attributions)}
+        if trial.faithfulness is not None:
+            row |= _areas(trial.faithfulness)
         rows.append(row)
     return pd.DataFrame(rows)
 

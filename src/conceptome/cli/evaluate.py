@@ -8,7 +8,7 @@ from typing import Any
 from conceptome.cli.settings import add_settings
 from conceptome.cli.shared import EXIT_DONE, add_verb, tell
 
-SETTINGS = ("evaluation_seeds",)
+SETTINGS = ("evaluation_seeds", "evaluation_genes")
 
 
 def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse does not name this type

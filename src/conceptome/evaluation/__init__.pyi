@@ -1,13 +1,15 @@
 from .absorption import LabelUnits, carry_labels
 from .cards import card_scores
 from .cells import EvaluatedCells, read_cells
+from .comparands import ScrambledEncoder, scrambled, why_no_control
 from .concept_comparison import ConceptComparison, compare_concepts
 from .concept_similarities import ComparedConcepts
 from .downstream import Downstream
 from .factuals import factual_purity
 from .fidelity import measure_fidelity
 from .files import read_evaluation, write_evaluation
-from .measures import SeedMeasures, combine, evaluate, measure_seed, scrambled_embeddings, why_no_control
+from .gene_measures import GeneTests, measure_genes, why_no_genes
+from .measures import SeedMeasures, combine, evaluate, measure_seed
 from .metrics import METRICS, Metric
 from .mixing import ilisi, lisi
 from .naming import name_concepts
@@ -17,6 +19,7 @@ from .phase import cell_cycle_phase
 from .probes import fit_probe, probe
 from .programmes import Recovery, recovery
 from .ranking import rank_dictionaries
+from .repeats import measure_repeats
 from .retraining import train_like
 from .seeds import SeedStability, measure_seeds
 from .shifts import concept_shifts
@@ -31,10 +34,12 @@ __all__ = [
     "ConceptComparison",
     "Downstream",
     "EvaluatedCells",
+    "GeneTests",
     "LabelUnits",
     "Metric",
     "PerturbationCheck",
     "Recovery",
+    "ScrambledEncoder",
     "SeedMeasures",
     "SeedStability",
     "card_scores",
@@ -55,6 +60,8 @@ __all__ = [
     "lisi",
     "match_units",
     "measure_fidelity",
+    "measure_genes",
+    "measure_repeats",
     "measure_seed",
     "measure_seeds",
     "name_concepts",
@@ -65,9 +72,10 @@ __all__ = [
     "read_evaluation",
     "readable_term",
     "recovery",
-    "scrambled_embeddings",
+    "scrambled",
     "seeded_split",
     "train_like",
     "why_no_control",
+    "why_no_genes",
     "write_evaluation",
 ]

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from conceptome.attribution.comparison import OURS
 from conceptome.attribution.curves import RANDOM
+from conceptome.attribution.trial import OURS
 from conceptome.core import (
     Csr,
     Dictionary,

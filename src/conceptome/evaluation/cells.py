@@ -32,7 +32,7 @@ class EvaluatedCells:
     """Batch and donor: what a representation of biology should not tell. Split by cell."""
     donors: Labels | None
     adata: AnnData | None = None
-    """The same cells with what the decoder reads; None without a decoder."""
+    """The same cells with their genes; None without an encoder."""
     decoder: ScoredDecoder | None = None
 
     @property
@@ -50,7 +50,7 @@ class EvaluatedCells:
         """
         rows = embeddings.cell_ids.get_indexer(self.embeddings.cell_ids)
         ordered = _take(embeddings, rows)
-        return replace(self, embeddings=ordered, adata=None, decoder=None)
+        return replace(self, embeddings=ordered, decoder=None)
 
     def donor_names(self) -> list[str] | None:
         """Return the donor of each cell as text, for a split by donor."""
@@ -111,7 +111,7 @@ def read_cells(
     adata
         Cells with their labels in `obs`.
     encoder
-        Whose decoder is scored; None = none is.
+        Whose decoder is scored, and that embeds edited cells; None = neither.
     embeddings
         Of the same cells in the same order.
     label_keys
@@ -159,7 +159,7 @@ def read_cells(
         labels=labels,
         sides=tuple(sides),
         donors=donors,
-        adata=None if scored is None else adata[order],
+        adata=None if encoder is None else adata[order],
         decoder=scored,
     )
     return cells, {name: reason for name, reason in missing.items() if reason}

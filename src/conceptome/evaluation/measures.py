@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 
@@ -15,20 +14,28 @@ from conceptome.core import (
     Embeddings,
     Encoder,
     Evaluation,
+    Faithfulness,
     InputError,
-    Reinitialisable,
     require_at_least,
 )
 from conceptome.data.columns import require_names
-from conceptome.dictionaries.checks import require_source
-from conceptome.evaluation.baselines import fit_baselines
 from conceptome.evaluation.battery import UNIT_COLUMNS, measure_dictionary, measure_embedding
 from conceptome.evaluation.cells import EvaluatedCells, read_cells
+from conceptome.evaluation.comparands import (
+    RANDOM_ENCODER,
+    Comparand,
+    ScrambledEncoder,
+    comparands,
+    scrambled,
+    why_no_control,
+)
 from conceptome.evaluation.downstream import Downstream
-from conceptome.evaluation.retraining import recipe_of, train_like
-from conceptome.evaluation.rows import COLUMNS, measured, over_seeds
+from conceptome.evaluation.gene_measures import GENES, GeneTests, measure_genes, why_no_genes
+from conceptome.evaluation.repeats import measure_repeats
+from conceptome.evaluation.retraining import train_like
+from conceptome.evaluation.rows import COLUMNS, Row, measured, over_seeds
 
-EMBEDDING, RANDOM_ENCODER = "embedding", "random_encoder"
+EMBEDDING = "embedding"
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +47,10 @@ class SeedMeasures:
     seed: int
     measures: pd.DataFrame
     units: pd.DataFrame
+    dictionaries: Mapping[str, Dictionary] = field(default_factory=dict)
+    """What was measured, by name, but for the dictionary of the random encoder."""
+    faithfulness: Faithfulness | None = None
+    """Of the genes of the dictionary under study; None where they were not tested."""
 
 
 def evaluate(  # noqa: PLR0913 (what is measured, on which cells, with which seeds)
@@ -53,6 +64,7 @@ def evaluate(  # noqa: PLR0913 (what is measured, on which cells, with which see
     group_key: str | None = None,
     batch_key: str | None = None,
     n_seeds: int = 1,
+    gene_tests: GeneTests | None = None,
 ) -> Evaluation:
     """Measure a dictionary beside its baselines on the same cells.
 
@@ -91,7 +103,10 @@ def evaluate(  # noqa: PLR0913 (what is measured, on which cells, with which see
         for the donor.
     n_seeds
         Dictionaries to measure; those beyond the ones given are trained by the recipe of the first. Beyond 1
-        the random encoder is measured too.
+        the random encoder is measured too, and how far units depend on the seed.
+    gene_tests
+        How genes and gene sets of all dictionaries are tested, which takes many passes through the encoder;
+        None = they are not. Pass ``GeneTests(gene_sets=...)``.
 
     Returns
     -------
@@ -127,19 +142,32 @@ def evaluate(  # noqa: PLR0913 (what is measured, on which cells, with which see
         seed=seed,
     )
     n_seeds = max(n_seeds, len(given))
+    missing |= why_no_genes(cells, encoder, gene_tests)
+    tests = None if GENES in missing else gene_tests
     parts = []
     for number in range(n_seeds):
         if number == len(given):
             donors = cells.donor_names()
             given.append(train_like(given[0], cells.embeddings, seed=seed + number, groups=donors))
-        random = scrambled_embeddings(adata, encoder, given[0], seed=seed + number) if n_seeds > 1 else None
-        parts.append(measure_seed(cells, given[number], random=random, seed=seed, number=number))
+        random = scrambled(adata, encoder, given[0], seed=seed + number) if n_seeds > 1 else None
+        parts.append(
+            measure_seed(
+                cells, given[number], encoder=encoder, random=random, tests=tests, seed=seed, number=number
+            )
+        )
     missing |= why_no_control(encoder, given[0], n_seeds=n_seeds)
-    return combine(parts, given[0], missing=missing)
+    return combine(parts, cells, given[0], missing=missing)
 
 
 def measure_seed(
-    cells: EvaluatedCells, dictionary: Dictionary, *, random: Embeddings | None, seed: int, number: int
+    cells: EvaluatedCells,
+    dictionary: Dictionary,
+    *,
+    encoder: Encoder | None = None,
+    random: ScrambledEncoder | None = None,
+    tests: GeneTests | None = None,
+    seed: int,
+    number: int,
 ) -> SeedMeasures:
     """Measure one dictionary, baselines fitted for it, and a dictionary of a random encoder.
 
@@ -149,8 +177,12 @@ def measure_seed(
         The cells.
     dictionary
         One seed of the dictionary under study.
+    encoder
+        Its encoder, needed for `tests`.
     random
         The same cells as a random encoder embeds them; None = no such control.
+    tests
+        How genes and gene sets are tested; None = they are not.
     seed
         Decides the splits, the same for every dictionary.
     number
@@ -167,45 +199,76 @@ def measure_seed(
     InputError
         If the split of the dictionary cannot be applied to these cells.
     """
-    ids = {"dictionary_id": dictionary.dictionary_id, "encoder_id": dictionary.encoder_id}
-    require_source(cells.embeddings, **ids)
-    heldout = cells.heldout_by(dictionary, seed=seed)
-    downstream = None
-    rows = measure_embedding(EMBEDDING, cells, seed=seed)
-    if cells.decoder is not None and cells.adata is not None:
-        held, mean = np.flatnonzero(heldout), cells.z[~heldout].mean(axis=0, dtype=np.float64)
-        downstream = Downstream.of(cells.decoder, cells.adata, cells.z, heldout=held, mean=mean, seed=seed)
-        rows.append(measured(EMBEDDING, "loss_embedding", [downstream.loss_embedding]))
-        rows.append(measured(EMBEDDING, "loss_mean", [downstream.loss_mean]))
-    baselines = fit_baselines(dictionary, cells.z, heldout=heldout, seed=seed + number)
-    units = []
-    for each in (dictionary, *baselines):
+    compared = comparands(cells, dictionary, encoder=encoder, random=random, seed=seed, number=number)
+    rows, downstream = _measure_embedding(cells, dictionary, seed=seed)
+    units, faithfulness = [], None
+    for each in compared:
+        if each.name == RANDOM_ENCODER:
+            rows += measure_embedding(RANDOM_ENCODER, each.cells, seed=seed)
+            rows += _repeated(each, seed=seed + number)
         own, table = measure_dictionary(
-            each.kind, each, cells, heldout=heldout, downstream=downstream, seed=seed
-        )
-        rows += own
-        units.append(table)
-    if random is not None:
-        seen = cells.through(random)
-        other = train_like(dictionary, seen.embeddings, seed=seed + number, groups=cells.donor_names())
-        rows += measure_embedding(RANDOM_ENCODER, seen, seed=seed)
-        own, table = measure_dictionary(
-            RANDOM_ENCODER,
-            other,
-            seen,
-            heldout=seen.heldout_by(other, seed=seed),
-            downstream=None,
+            each.name,
+            each.dictionary,
+            each.cells,
+            heldout=each.cells.heldout_by(
+                each.dictionary if each.name == RANDOM_ENCODER else dictionary, seed=seed
+            ),
+            downstream=None if each.name == RANDOM_ENCODER else downstream,
             seed=seed,
         )
         rows += own
         units.append(table)
-    return SeedMeasures(
-        seed + number, pd.DataFrame(rows, columns=COLUMNS), pd.concat(units, ignore_index=True)
-    )
+        if tests is not None and each.encoder is not None:
+            first = each.dictionary is dictionary
+            genes = measure_genes(
+                each.name,
+                each.dictionary,
+                each.cells,
+                each.encoder,
+                tests=tests,
+                seed=seed,
+                whole=first and number == 0,
+            )
+            rows += genes.rows
+            faithfulness = genes.faithfulness if first else faithfulness
+            logger.info("seed %d: genes of %s tested", seed + number, each.name)
+    known = {each.name: each.dictionary for each in compared if each.name != RANDOM_ENCODER}
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return SeedMeasures(seed + number, table, pd.concat(units, ignore_index=True), known, faithfulness)
+
+
+def _measure_embedding(
+    cells: EvaluatedCells, dictionary: Dictionary, *, seed: int
+) -> tuple[list[Row], Downstream | None]:
+    """Measure the embedding itself, and what the decoder loses on it and on its mean."""
+    rows = measure_embedding(EMBEDDING, cells, seed=seed)
+    if cells.decoder is None or cells.adata is None:
+        return rows, None
+    heldout = cells.heldout_by(dictionary, seed=seed)
+    held, mean = heldout.nonzero()[0], cells.z[~heldout].mean(axis=0, dtype="float64")
+    downstream = Downstream.of(cells.decoder, cells.adata, cells.z, heldout=held, mean=mean, seed=seed)
+    rows.append(measured(EMBEDDING, "loss_embedding", [downstream.loss_embedding]))
+    rows.append(measured(EMBEDDING, "loss_mean", [downstream.loss_mean]))
+    return rows, downstream
+
+
+def _repeated(control: Comparand, *, seed: int) -> list[Row]:
+    """Train the dictionary of a random encoder once more, and measure how far its units depend on that.
+
+    Its embedding differs from seed to seed, so that dictionaries of two seeds do not compare.
+    """
+    cells = control.cells
+    other = train_like(control.dictionary, cells.embeddings, seed=seed + 1, groups=cells.donor_names())
+    both = [{control.name: each} for each in (control.dictionary, other)]
+    return measure_repeats(both, cells.embeddings, seed=seed)
 
 
 def combine(
-    parts: Sequence[SeedMeasures], dictionary: Dictionary, *, missing: Mapping[str, str]
+    parts: Sequence[SeedMeasures],
+    cells: EvaluatedCells,
+    dictionary: Dictionary,
+    *,
+    missing: Mapping[str, str],
 ) -> Evaluation:
     """Summarise what was measured with several seeds.
 
@@ -213,6 +276,8 @@ def combine(
     ----------
     parts
         One per seed.
+    cells
+        The cells; with several seeds their dictionaries are matched on them.
     dictionary
         The dictionary of the first.
     missing
@@ -222,63 +287,19 @@ def combine(
     -------
     `Evaluation`; the dictionary under study comes first in its tables.
     """
-    table = parts[0].measures if len(parts) == 1 else over_seeds(part.measures for part in parts)
+    table = parts[0].measures
+    if len(parts) > 1:
+        known = [part.dictionaries for part in parts]
+        repeats = measure_repeats(known, cells.embeddings, seed=parts[0].seed)
+        table = pd.concat(
+            [over_seeds(part.measures for part in parts), pd.DataFrame(repeats, columns=COLUMNS)]
+        )
     first = table["dictionary"] == dictionary.kind
     ordered = pd.concat([table[first], table[~first]], ignore_index=True)
     units = parts[0].units if len(parts[0].units) else pd.DataFrame(columns=UNIT_COLUMNS)
     _warn_of_unscored(units)
     seeds = tuple(part.seed for part in parts)
     return Evaluation(ordered, units, dictionary.dictionary_id, seeds, dict(missing))
-
-
-def scrambled_embeddings(
-    adata: AnnData, encoder: Encoder | None, dictionary: Dictionary, *, seed: int, device: str = "cpu"
-) -> Embeddings | None:
-    """Embed cells with an encoder that has forgotten what it learnt; None where there is no such control.
-
-    Parameters
-    ----------
-    adata
-        The cells.
-    encoder
-        The encoder.
-    dictionary
-        The dictionary, whose recipe is needed for the one of the random encoder.
-    seed
-        Decides the permutation of the weights.
-    device
-        Where the encoder runs.
-    """
-    if encoder is None or recipe_of(dictionary) is None:
-        return None
-    if not isinstance(encoder, Reinitialisable):
-        return None
-    return encoder.reinitialised(seed=seed).embed(adata, device=device)
-
-
-def why_no_control(encoder: Encoder | None, dictionary: Dictionary, *, n_seeds: int) -> dict[str, str]:
-    """Say why there is no random encoder; empty if there is one.
-
-    Parameters
-    ----------
-    encoder, dictionary
-        What is evaluated.
-    n_seeds
-        Number of seeds.
-    """
-    reason = ""
-    can = isinstance(encoder, Reinitialisable)
-    if n_seeds == 1:
-        reason = "Measured with several seeds only: run conceptome evaluate RUN, or evaluate(n_seeds=3)."
-    elif encoder is None:
-        reason = "Only embeddings are known, and no encoder whose weights could be permuted."
-    elif not can:
-        reason = (
-            f"The encoder {encoder.name!r} has no method reinitialised(seed=...) that permutes its weights."
-        )
-    elif recipe_of(dictionary) is None:
-        reason = f"A dictionary of the kind {dictionary.kind!r} names no recipe to train another one by."
-    return {RANDOM_ENCODER: reason} if reason else {}
 
 
 def _embed(adata: AnnData, encoder: Encoder | None) -> Embeddings:

@@ -7,7 +7,16 @@ from typing import Literal, TypeAlias
 
 Better: TypeAlias = Literal["higher", "lower", ""]
 Family: TypeAlias = Literal[
-    "Fidelity", "What the decoder loses", "Units and labels", "Factuals", "Probes", "Neighbours", "Mixing"
+    "Fidelity",
+    "What the decoder loses",
+    "Units and labels",
+    "Factuals",
+    "Probes",
+    "Neighbours",
+    "Mixing",
+    "Other seeds",
+    "Genes",
+    "Gene sets",
 ]
 
 
@@ -54,5 +63,24 @@ METRICS: dict[str, Metric] = {
     "neighbours_kept_activations": Metric("Neighbours kept in the activations", "Neighbours"),
     "neighbours_kept_reconstruction": Metric("Neighbours kept in the reconstruction", "Neighbours"),
     **_three("ilisi", "Mixing (iLISI) in", "Mixing", ""),
+    "stability_directions": Metric("Similarity of directions to those of another seed", "Other seeds"),
+    "stability_directions_chance": Metric("… that chance reaches", "Other seeds", ""),
+    "stability_activations": Metric("Correlation of activations with those of another seed", "Other seeds"),
+    "stability_activations_chance": Metric("… that chance reaches", "Other seeds", ""),
+    "attributable": Metric("Share of units with enough pairs", "Genes", ""),
+    "with_drivers": Metric("Share of units with genes that drive them", "Genes"),
+    "drivers": Metric("Genes that drive a unit, median", "Genes", ""),
+    "null_driver_rate": Metric("Share of genes that null pairs would call drivers", "Genes", ""),
+    "deletion": Metric("Activation left as a unit's genes are substituted (deletion)", "Genes", ""),
+    "deletion_random": Metric("… in random order", "Genes", ""),
+    "insertion": Metric("Activation gained as they are put in (insertion)", "Genes", ""),
+    "insertion_random": Metric("… in random order", "Genes", ""),
+    "faithfulness": Metric("Faithfulness: insertion above deletion, beyond random orders", "Genes"),
+    "annotated": Metric("Share of units with a gene set (q ≤ 0.05)", "Gene sets"),
+    "annotated_null_pairs": Metric("… by pairs of cells that both have the unit", "Gene sets", ""),
+    "annotated_excess": Metric("Share of units with a gene set, beyond that by such pairs", "Gene sets"),
+    "term_information": Metric("Information of a unit's best gene set, nats", "Gene sets", ""),
+    "term_specificity": Metric("Share of the other units without it", "Gene sets", ""),
+    "themes": Metric("Distinct themes", "Gene sets"),
 }
 """By name, in the order of display; those of single labels (`best_f1` ...) are left out."""

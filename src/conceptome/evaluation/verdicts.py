@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from conceptome.core import Evaluation
-from conceptome.evaluation.measures import RANDOM_ENCODER
+from conceptome.evaluation.comparands import RANDOM_ENCODER
 from conceptome.evaluation.metrics import METRICS
 
 Evidence: TypeAlias = Literal["yes", "no", "not judged"]
@@ -25,8 +26,8 @@ def judge(evaluation: Evaluation, *, sides: Sequence[str] = ()) -> pd.DataFrame:
 
     It is where the dictionary is clearly better than a frozen random SAE and than a dictionary of a
     random-weight encoder: each of its seeds better than each seed of the control (with three seeds each,
-    chance does this once in twenty), and the means at least 0.02 apart. A control that is missing is not
-    compared.
+    chance does this once in twenty), and the means at least 0.02 apart. A control that is missing, or on
+    which the metric could not be measured, is not compared.
 
     Parameters
     ----------
@@ -50,8 +51,15 @@ def judge(evaluation: Evaluation, *, sides: Sequence[str] = ()) -> pd.DataFrame:
             reason = f"{MIN_SEEDS} seeds are needed, {len(evaluation.seeds)} measured."
             rows.append((metric, key, "not judged", reason))
             continue
-        found = {name: named[name] for name in CONTROLS if name in named and name != kind}
         own = named[kind]
+        if not np.isfinite(own["value"]):
+            rows.append((metric, key, "not judged", "It could not be measured."))
+            continue
+        found = {
+            name: named[name]
+            for name in CONTROLS
+            if name in named and name != kind and np.isfinite(named[name]["value"])
+        }
         level = [CONTROLS[name] for name, row in found.items() if not _clearly(own, row, known.better)]
         rows.append((metric, key, *_sentence(level, found)))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -66,6 +66,9 @@ class RunConfig:
     (conceptome evaluate RUN)."""
     evaluation_seeds: int = 3
     """Seeds of a full evaluation."""
+    evaluation_genes: Literal["auto", "yes", "no"] = "auto"
+    """Whether a full evaluation tests genes and gene sets of all dictionaries; auto does so but for scgpt and
+    geneformer, which take a pass through the whole network for every edited gene."""
     n_pairs: int = 64
     """Counterfactual pairs per concept."""
     n_counterfactuals: int = 1

@@ -20,6 +20,7 @@ from conceptome.core import (
     Encoder,
     Enrichment,
     Evaluation,
+    Faithfulness,
     InputError,
     Pairs,
     content_id,
@@ -266,6 +267,12 @@ class Run:
         """Stability over seeds; None where only one was trained."""
         path = self.path / "stability.parquet"
         return storage.load_stability(path) if path.exists() else None
+
+    @cached_property
+    def faithfulness(self) -> Faithfulness | None:
+        """Of the genes of each concept; None where a full evaluation has not tested them."""
+        exists = (self.path / storage.FAITHFULNESS[0]).exists()
+        return storage.load_faithfulness(self.path) if exists else None
 
     @cached_property
     def modules(self) -> Modules:

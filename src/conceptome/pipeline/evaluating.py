@@ -7,15 +7,25 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conceptome import evaluation
+import numpy as np
+import pandas as pd
+
+from conceptome import dictionaries, evaluation
 from conceptome.core import InputError
 from conceptome.data.columns import label_problem
 from conceptome.dictionaries.storage import moved_into
-from conceptome.evaluation import EvaluatedCells, SeedMeasures
+from conceptome.evaluation import EvaluatedCells, GeneTests, SeedMeasures
+from conceptome.evaluation.gene_measures import GENES
 from conceptome.evaluation.phase import PHASE
 from conceptome.pipeline.context import Run
 from conceptome.pipeline.seeds import seed_dictionary
-from conceptome.pipeline.storage import read_table, write_table
+from conceptome.pipeline.storage import (
+    FAITHFULNESS,
+    load_faithfulness,
+    read_table,
+    save_faithfulness,
+    write_table,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -24,12 +34,14 @@ PARTS = ".parts"
 """Folder beside the results, with what is measured of each seed, until all is done."""
 LAST = "units.parquet"
 """Written last: where it is, a seed is measured."""
+DEEP = ("scgpt", "geneformer")
+"""Encoders in which every edit is a pass through a deep network."""
 
 logger = logging.getLogger(__name__)
 
 
 def evaluate(run: Run, folder: Path) -> dict[str, Any]:
-    """Measure fidelity, labels, probes and neighbours; seeds measured before an interruption are kept."""
+    """Measure dictionaries side by side; seeds measured before an interruption are kept."""
     config = run.config
     n_seeds = config.evaluation_seeds if config.evaluation == "full" else 1
     adata, label_keys, missing = _with_phase(run)
@@ -43,16 +55,19 @@ def evaluate(run: Run, folder: Path) -> dict[str, Any]:
         seed=config.seed,
     )
     missing |= unmeasured | evaluation.why_no_control(run.encoder, run.dictionary, n_seeds=n_seeds)
+    tests, untested = _gene_tests(run, cells)
+    missing |= untested
     parts = []
     for number in range(n_seeds):
         place = folder / PARTS / f"measures_{number}"
         if not (place / LAST).is_file():
-            _measure(run, cells, folder, place, number=number)
+            _measure(run, cells, folder, place, tests=tests, number=number)
             logger.info("seed %d of %d measured", number + 1, n_seeds)
-        tables = [read_table(place / f"{name}.parquet")[0] for name in ("measures", "units")]
-        parts.append(SeedMeasures(config.seed + number, *tables))
-    record = evaluation.combine(parts, run.dictionary, missing=missing)
+        parts.append(_load(place, seed=config.seed + number))
+    record = evaluation.combine(parts, cells, run.dictionary, missing=missing)
     evaluation.write_evaluation(record, folder / "evaluation.json")
+    if parts[0].faithfulness is not None:
+        save_faithfulness(parts[0].faithfulness, folder)
     shutil.rmtree(folder / PARTS)
     measures = record.measures
     r2 = measures.loc[(measures["dictionary"] == run.dictionary.kind) & (measures["metric"] == "r2"), "value"]
@@ -78,7 +93,44 @@ def _with_phase(run: Run) -> tuple[AnnData, list[str], dict[str, str]]:
     return (adata, keys, {PHASE: problem}) if problem else (adata, [*keys, PHASE], {})
 
 
-def _measure(run: Run, cells: EvaluatedCells, folder: Path, place: Path, *, number: int) -> None:
+def _gene_tests(run: Run, cells: EvaluatedCells) -> tuple[GeneTests | None, dict[str, str]]:
+    """Say how genes and gene sets are tested, or why they are not."""
+    config = run.config
+    if config.evaluation == "quick":
+        return None, {GENES: "Measured by: conceptome evaluate RUN."}
+    slow = config.evaluation_genes == "auto" and run.encoder.name in DEEP
+    if slow or config.evaluation_genes == "no":
+        why = f"every edit is a pass through {run.encoder.name}" if slow else "--evaluation-genes is no"
+        return None, {
+            GENES: f"Left out, as {why}. Measured with: conceptome evaluate RUN --evaluation-genes yes"
+        }
+    tests = GeneTests(
+        gene_sets=tuple(run.gene_sets),
+        ontology=run.ontology,
+        gene_names=pd.Series(np.asarray(run.symbols), index=run.adata.var_names),
+        n_pairs=config.n_pairs,
+        n_counterfactuals=config.n_counterfactuals,
+        match_on=config.match_on,
+        caliper=config.caliper,
+        sampling=config.sampling,
+        pairing=config.pairing,
+        contrast=config.contrast,
+        min_pairs=config.min_pairs,
+        method=config.enrichment_method,
+        rank_by=config.rank_by,
+        min_size=config.min_size,
+        max_size=config.max_size,
+        n_permutations=config.n_permutations,
+        batch_size=config.batch_size,
+        device=config.device,
+    )
+    missing = evaluation.why_no_genes(cells, run.encoder, tests)
+    return None if GENES in missing else tests, missing
+
+
+def _measure(
+    run: Run, cells: EvaluatedCells, folder: Path, place: Path, *, tests: GeneTests | None, number: int
+) -> None:
     """Measure one seed and write it down."""
     seed = run.config.seed + number
     dictionary, random = run.dictionary, None
@@ -86,8 +138,28 @@ def _measure(run: Run, cells: EvaluatedCells, folder: Path, place: Path, *, numb
         dictionary = seed_dictionary(run, folder / PARTS / "dictionaries" / str(seed), seed=seed)
     if run.config.evaluation == "full":
         device = run.config.device
-        random = evaluation.scrambled_embeddings(run.adata, run.encoder, dictionary, seed=seed, device=device)
-    found = evaluation.measure_seed(cells, dictionary, random=random, seed=run.config.seed, number=number)
+        random = evaluation.scrambled(run.adata, run.encoder, dictionary, seed=seed, device=device)
+    found = evaluation.measure_seed(
+        cells,
+        dictionary,
+        encoder=run.encoder,
+        random=random,
+        tests=tests,
+        seed=run.config.seed,
+        number=number,
+    )
     with moved_into(place, last=LAST) as scratch:
         write_table(found.measures, scratch / "measures.parquet")
+        for name, each in found.dictionaries.items():
+            each.save(scratch / "dictionaries" / name)
+        if found.faithfulness is not None and not number:
+            save_faithfulness(found.faithfulness, scratch)
         write_table(found.units, scratch / LAST)
+
+
+def _load(place: Path, *, seed: int) -> SeedMeasures:
+    """Read what `_measure` wrote."""
+    measures, units = (read_table(place / f"{name}.parquet")[0] for name in ("measures", "units"))
+    known = {path.name: dictionaries.load(path) for path in sorted((place / "dictionaries").iterdir())}
+    tested = load_faithfulness(place) if (place / FAITHFULNESS[0]).exists() else None
+    return SeedMeasures(seed, measures, units, known, tested)

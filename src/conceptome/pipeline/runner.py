@@ -141,7 +141,8 @@ def _built_on(name: str) -> list[str]:
 
 def _digest(stage: Stage, work: Run, done: dict[str, str]) -> str:
     """Hash everything that a stage's result depends on."""
-    inputs: dict[str, Any] = {name: getattr(work.config, name) for name in stage.settings}
+    names = stage.settings + (stage.when_full if work.config.evaluation == "full" else ())
+    inputs: dict[str, Any] = {name: getattr(work.config, name) for name in names}
     if "gene_sets" in inputs:
         inputs["gene_sets"] = work.gene_sets_digest
     if "ontology" in inputs:

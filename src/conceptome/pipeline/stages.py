@@ -40,6 +40,8 @@ class Stage:
     """Fields of `RunConfig` on which its result depends."""
     work: Callable[[Run, Path], Facts]
     """Writes into the folder it is given; returns facts, of which ``message`` is told to the user."""
+    when_full: tuple[str, ...] = ()
+    """Further fields on which it depends where `RunConfig.evaluation` is full."""
     resumable: bool = False
     """Whether it continues from what it has written before it was interrupted."""
 
@@ -197,6 +199,7 @@ def _card_scores(run: Run) -> pd.DataFrame:
         cells,
         run.dictionary,
         stability=run.stability,
+        faithfulness=run.faithfulness,
         enrichment=run.enrichment("enrichment"),
         seed=config.seed,
     )
@@ -246,6 +249,8 @@ TRAINING = ("n_concepts", "k", "donor_key", "seed", "device")
 
 EVALUATING = ("label_key", "batch_key", "donor_key", "seed", "evaluation", "evaluation_seeds")
 
+TESTING_GENES = ("evaluation_genes", *MATCHING, *ENRICHING)
+
 STAGES = (
     Stage(
         "embed",
@@ -271,13 +276,13 @@ STAGES = (
         enrich,
     ),
     Stage("stability", ("train",), (*TRAINING, "n_seeds"), stability, resumable=True),
-    Stage("evaluate", ("train",), EVALUATING, evaluate, resumable=True),
+    Stage("evaluate", ("train",), EVALUATING, evaluate, when_full=TESTING_GENES, resumable=True),
     Stage(
         "summarise",
-        ("match", "enrich", "stability"),
+        ("match", "enrich", "stability", "evaluate"),
         ("label_key", "batch_key", "donor_key", "seed"),
         summarise,
     ),
     Stage("layout", ("embed",), ("seed",), layout),
-    Stage("report", ("summarise", "evaluate", "layout"), (), report),
+    Stage("report", ("summarise", "layout"), (), report),
 )

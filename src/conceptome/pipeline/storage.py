@@ -14,14 +14,18 @@ import pandas as pd
 import scipy.sparse as sp
 
 from conceptome.core import (
+    CURVES,
     Activations,
     Attributions,
     BundleError,
     DifferentialExpression,
     Embeddings,
+    Faithfulness,
     Pairs,
 )
 from conceptome.evaluation import SeedStability
+
+FAITHFULNESS = ("faithfulness.parquet", "faithfulness_curves.parquet")
 
 _META = b"conceptome"
 
@@ -273,3 +277,30 @@ def load_stability(path: Path) -> SeedStability:
     summary = pd.DataFrame(meta["summary"])
     numbers = summary.columns.difference(["by"])
     return SeedStability(table, summary.astype(dict.fromkeys(numbers, float)), tuple(meta["r2"]))
+
+
+def save_faithfulness(record: Faithfulness, folder: Path) -> None:
+    """Write ``faithfulness.parquet``, a row per factual and method, and ``faithfulness_curves.parquet``."""
+    ids = {"dictionary_id": record.dictionary_id, "encoder_id": record.encoder_id}
+    write_table(record.factuals, folder / FAITHFULNESS[0], methods=list(record.methods), **ids)
+    names = ["method", "concept", "n_genes"]
+    steps = np.arange(record.deletion.shape[2])
+    index = pd.MultiIndex.from_product([record.methods, record.concepts, steps], names=names)
+    curves = {name: getattr(record, name).ravel() for name in CURVES}
+    write_table(pd.DataFrame(curves, index=index).reset_index(), folder / FAITHFULNESS[1], **ids)
+
+
+def load_faithfulness(folder: Path) -> Faithfulness:
+    """Read what `save_faithfulness` wrote."""
+    table, meta = read_table(folder / FAITHFULNESS[0])
+    curves, _ = read_table(folder / FAITHFULNESS[1])
+    concepts = np.unique(curves["concept"].to_numpy(dtype=np.int64))
+    shape = (len(meta["methods"]), len(concepts), -1)
+    return Faithfulness(
+        factuals=table,
+        **{name: curves[name].to_numpy().reshape(shape) for name in CURVES},
+        methods=tuple(meta["methods"]),
+        concepts=concepts,
+        dictionary_id=meta["dictionary_id"],
+        encoder_id=meta["encoder_id"],
+    )

@@ -29,8 +29,14 @@ DRAWN = (
     Measure("l0", "active units per cell", bounded=False),
     Measure("labels_covered", "labels with a unit"),
     Measure("mean_best_f1", "best F1 per label"),
-    Measure("probe_macro_f1_activations", "labels read off, macro-F1"),
+    Measure("probe_macro_f1_activations", "labels read off, F1"),
+    Measure("stability_activations", "alike with another seed"),
+    Measure("with_drivers", "units with driving genes"),
+    Measure("faithfulness", "faithfulness of genes", bounded=False),
+    Measure("annotated", "units with a gene set"),
+    Measure("annotated_excess", "… beyond null pairs"),
 )
+PANELS_PER_ROW = 5
 
 
 def fidelity(evaluation: Evaluation, *, figure: Figure | None = None) -> Figure:
@@ -41,11 +47,11 @@ def fidelity(evaluation: Evaluation, *, figure: Figure | None = None) -> Figure:
     evaluation
         Measures of the dictionaries; the first dictionary is the one under study.
     figure
-        Empty figure to draw into; None makes one of 9 x 1.8 inches.
+        Empty figure to draw into; None makes one that is 9 inches wide.
 
     Returns
     -------
-    The figure, one panel per measure, one line per dictionary.
+    The figure, one panel per measure, five of them in a row, one line per dictionary.
 
     Raises
     ------
@@ -63,14 +69,31 @@ def fidelity(evaluation: Evaluation, *, figure: Figure | None = None) -> Figure:
     drawn = measures["metric"].isin([measure.metric for measure in shown])
     names = list(dict.fromkeys(measures.loc[drawn, "dictionary"]))
     with style.styled():
+        n_rows = n_panel_rows(evaluation)
         if figure is None:
-            figure = plt.figure(figsize=(9.0, 0.7 + 0.35 * len(names)), layout="constrained")
-        panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-        for ax, measure in zip(panels, shown, strict=True):
+            height = n_rows * (0.7 + 0.35 * len(names))
+            figure = plt.figure(figsize=(9.0, height), layout="constrained")
+        grid = figure.subplots(n_rows, min(len(shown), PANELS_PER_ROW), sharey=True, squeeze=False)
+        panels = grid.ravel()
+        for ax, measure in zip(panels, shown, strict=False):
             _panel(ax, measures[measures["metric"] == measure.metric], measure, names)
-        panels[0].set_yticks(range(len(names)), names)
+        for ax in panels[len(shown) :]:
+            ax.remove()
+        panels[0].set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
         panels[0].set_ylim(len(names) - 0.5, -0.5)
     return figure
+
+
+def n_panel_rows(evaluation: Evaluation) -> int:
+    """Count the rows of panels that `fidelity` draws.
+
+    Parameters
+    ----------
+    evaluation
+        Measures of the dictionaries.
+    """
+    n_shown = len({measure.metric for measure in DRAWN} & set(evaluation.measures["metric"]))
+    return -(-n_shown // PANELS_PER_ROW)
 
 
 def _panel(ax: Axes, table: pd.DataFrame, measure: Measure, names: list[str]) -> None:
@@ -92,8 +115,9 @@ def _panel(ax: Axes, table: pd.DataFrame, measure: Measure, names: list[str]) ->
         )
         ax.text(value[name], position - 0.22, f"{value[name]:.3g}", ha="center", va="bottom", fontsize=6.5)
     ax.set_title(measure.title)
-    top = float(np.nanmax(value)) if value.notna().any() else 1.0
-    ax.set_xlim(0, 1.12 if measure.bounded else 1.2 * max(top, 1e-9))
-    ax.set_xticks([0, 0.5, 1] if measure.bounded else [0, round(top)])
+    known = value[value.notna()].to_list() or [1.0]
+    top, bottom = max(*known, 1e-9), min(*known, 0.0)
+    ax.set_xlim(bottom, 1.12 if measure.bounded else 1.2 * top)
+    ax.set_xticks([0, 0.5, 1] if measure.bounded else [0, float(f"{top:.1g}")])
     ax.tick_params(axis="y", length=0, labelcolor=style.INK)
     ax.spines["left"].set_visible(False)

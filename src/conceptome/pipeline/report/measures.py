@@ -103,7 +103,8 @@ def fidelity_picture(contents: ReportContents) -> Picture | None:
     if contents.evaluation is None:
         return None
     n_dictionaries = contents.evaluation.measures["dictionary"].nunique()
-    figure = Figure(figsize=(9.0, 0.95 + 0.35 * n_dictionaries), layout="constrained")
+    height = drawing.n_panel_rows(contents.evaluation) * (0.95 + 0.35 * n_dictionaries)
+    figure = Figure(figsize=(9.0, height), layout="constrained")
     return svg_picture(
         drawing.fidelity(contents.evaluation, figure=figure),
         alt="Measures of concepts and baselines, as in the table above.",
