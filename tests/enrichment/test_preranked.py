@@ -5,6 +5,7 @@ import pytest
 
 from conceptome.core import ENRICHMENT_COLUMNS, InputError
 from conceptome.enrichment import GeneSets, gsea, running_sum
+from conceptome.enrichment.engine import LISTED_P
 
 N_GENES = 1500
 GENES = [f"G{number:04d}" for number in range(N_GENES)]
@@ -56,7 +57,7 @@ def test_scores_and_edges_equal_the_curve(scores, sets, prepare):
     for row in gsea(ranked, sets, n_permutations=50).table.itertuples():
         curve = running_sum(ranked.loc[row.concept], sets.genes_of(row.term))
         assert row.es == pytest.approx(curve.es, abs=1e-12)
-        assert set(row.leading_edge.split(";")) == set(curve.leading_edge)
+        assert set(row.leading_edge.split(";")) == (set(curve.leading_edge) if row.p <= LISTED_P else {""})
 
 
 def test_agrees_with_gseapy_on_tie_free_rankings(scores, sets):
@@ -267,3 +268,11 @@ def test_attributions_are_ranked_by_signal_to_noise(demo_records):
     plain = gsea(record, sets, rank_by="attribution", **options)
     pd.testing.assert_frame_equal(plain.table, gsea(record.scores("attribution"), sets, **options).table)
     assert not np.allclose(plain.table["es"], by_z.table["es"])
+
+
+def test_threads_and_blocks_of_concepts_change_nothing(scores, sets, monkeypatch):
+    whole = gsea(scores, sets, n_permutations=300).table
+    monkeypatch.setattr("conceptome.enrichment.kernels.n_threads", lambda: 5)
+    monkeypatch.setattr("conceptome.enrichment.engine.BLOCK_CONCEPTS", 2)
+    monkeypatch.setattr("conceptome.enrichment.preranked.CONCEPTS_AT_A_TIME", 2)
+    pd.testing.assert_frame_equal(gsea(scores, sets, n_permutations=300).table, whole, check_exact=True)

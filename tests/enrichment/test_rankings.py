@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conceptome.core import InputError
@@ -33,20 +33,23 @@ def ranked_sets(draw):
     return np.array(scores, dtype=float), members
 
 
+@settings(deadline=None)  # the first example compiles
 @given(ranked_sets())
 def test_es_equals_the_textbook_walk(case):
     scores, members = case
     rankings = Rankings.of(scores[None])
-    genes = np.array(members)[None]
-    es, peak = rankings.scores_and_peaks(genes)
+    own = rankings.scores_of([np.array(members)])
     expected = textbook_es(scores, members)
-    if abs(abs(es[0, 0]) - abs(expected)) < 1e-9 and np.sign(es[0, 0]) != np.sign(expected):
+    ranks = np.sort(rankings.ranks[:, members])
+    assert rankings.scores(ranks)[0, 0] == own.single[0, 0]  # the bits that null scores are compared by
+    if abs(abs(own.es[0, 0]) - abs(expected)) < 1e-9 and np.sign(own.es[0, 0]) != np.sign(expected):
         return  # highest and lowest are equally far: rounding decides the sign
-    assert es[0, 0] == pytest.approx(expected, abs=1e-12)
-    assert rankings.scores(rankings.ranks_of(genes, 0))[0, 0] == es[0, 0]
-    assert 0 <= peak[0, 0] < len(members)
+    assert own.es[0, 0] == pytest.approx(expected, abs=1e-12)
+    assert abs(own.single[0, 0]) == pytest.approx(abs(expected), abs=1e-6)
+    assert 0 <= own.peak[0, 0] < len(members)
 
 
+@settings(deadline=None)  # the first example compiles
 @given(ranked_sets(), st.randoms())
 def test_the_order_of_genes_changes_nothing(case, random):
     scores, members = case
@@ -54,11 +57,21 @@ def test_the_order_of_genes_changes_nothing(case, random):
     random.shuffle(shuffled)
     position = np.argsort(shuffled)
     one, other = Rankings.of(scores[None]), Rankings.of(scores[shuffled][None])
-    es_one, _ = one.scores_and_peaks(np.array(members)[None])
-    es_other, _ = other.scores_and_peaks(position[members][None])
-    assert es_one[0, 0] == es_other[0, 0]
+    of_one, of_other = one.scores_of([np.array(members)]), other.scores_of([position[members]])
+    assert of_one.es[0, 0] == of_other.es[0, 0]
+    assert of_one.single[0, 0] == of_other.single[0, 0]
 
 
+@settings(deadline=None)  # the first example compiles
+@given(ranked_sets(), st.integers(-1000, 900))
+def test_the_unit_of_scores_changes_nothing(case, exponent):
+    scores, members = case
+    one, other = Rankings.of(scores[None]), Rankings.of(np.ldexp(scores, exponent)[None])
+    ranks = np.sort(one.ranks[:, members])
+    assert one.scores(ranks)[0, 0] == other.scores(ranks)[0, 0]
+
+
+@settings(deadline=None)  # the first example compiles
 @given(ranked_sets())
 def test_the_curve_agrees_with_the_score(case):
     scores, members = case

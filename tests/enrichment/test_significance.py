@@ -2,13 +2,17 @@ import numpy as np
 import pytest
 
 from conceptome.enrichment.null import random_ranks
-from conceptome.enrichment.rankings import Rankings
+from conceptome.enrichment.rankings import OwnScores, Rankings
 from conceptome.enrichment.significance import significance
+
+
+def own(es):
+    return OwnScores(es, es, np.zeros(es.shape, dtype=int))
 
 
 def judge(es, null, *, size=20, n_genes=1000, n_zero=0):
     found = significance(
-        np.array([[es]]), np.array(null)[:, None], size=size, n_genes=n_genes, n_zero=np.array([n_zero])
+        own(np.array([[es]])), np.array(null)[:, None], size=size, n_genes=n_genes, n_zero=np.array([n_zero])
     )
     return found.nes[0, 0], found.p[0, 0], found.p_empirical[0, 0]
 
@@ -68,8 +72,10 @@ def test_fitted_p_holds_against_many_permutations(kind):
             for p_known, found in errors.items():
                 es = positive[int(p_known * len(positive))]
                 n_zero = rankings.n_zero
-                fitted = significance(np.array([[es]]), null, size=size, n_genes=4000, n_zero=n_zero).p[0, 0]
-                found.append(np.log10(fitted / (positive >= es).mean()))
+                fitted = significance(
+                    own(np.array([[es]], dtype=float)), null, size=size, n_genes=4000, n_zero=n_zero
+                )
+                found.append(np.log10(fitted.p[0, 0] / (positive >= es).mean()))
     assert abs(np.mean(errors[1e-3])) < 0.5
     assert np.sqrt(np.mean(np.square(errors[1e-3]))) < 0.7
     assert -0.5 < np.mean(errors[1e-4]) < 1.0  # errs towards large p
@@ -80,9 +86,9 @@ def test_a_concept_is_judged_alike_beside_others_to_the_last_bit():
     rng = np.random.default_rng(3)
     shift = np.linspace(-0.15, 0.15, 12)  # from few null scores above 0 to many: tails of many lengths
     null = np.clip(rng.normal(shift, 0.1, (1000, 12)), -0.9, 0.9)
-    es = np.broadcast_to(np.linspace(0.3, 0.8, 5)[:, None], (5, 12))
-    together = significance(es, null, size=20, n_genes=1000, n_zero=np.zeros(12, dtype=int))
+    es = np.broadcast_to(np.linspace(0.3, 0.8, 5), (12, 5))
+    together = significance(own(es), null, size=20, n_genes=1000, n_zero=np.zeros(12, dtype=int))
     for at in range(12):
         column = slice(at, at + 1)
-        alone = significance(es[:, column], null[:, column], size=20, n_genes=1000, n_zero=np.zeros(1, int))
-        np.testing.assert_array_equal(together.p[:, column], alone.p)
+        alone = significance(own(es[column]), null[:, column], size=20, n_genes=1000, n_zero=np.zeros(1, int))
+        np.testing.assert_array_equal(together.p[column], alone.p)

@@ -12,7 +12,7 @@ from scipy.stats import hypergeom
 
 from conceptome.enrichment.engine import run_tests
 from conceptome.enrichment.null import random_ranks
-from conceptome.enrichment.rankings import Rankings
+from conceptome.enrichment.rankings import OwnScores, Rankings
 from conceptome.enrichment.significance import significance
 
 ROUNDING = 1e-9  # sums of shares that are whole but for rounding stay whole
@@ -62,23 +62,22 @@ class PrerankedTest:
         drawn = random_ranks(n_genes, size, n_sets=self.n_permutations, seed=self.seed)
         rng = np.random.default_rng([self.seed, n_genes, size, 1])
         null = self._scores(drawn, rng.permuted(np.tile(shares, (len(drawn), 1)), axis=1))
-        found = significance(
-            es[:, None], null[:, None], size=size, n_genes=n_genes, n_zero=self.ranking.n_zero
-        )
+        own = OwnScores(es[None], es[None], np.zeros((1, 1), dtype=np.int64))
+        found = significance(own, null[:, None], size=size, n_genes=n_genes, n_zero=self.ranking.n_zero)
         return float(found.p[0, 0]), float(found.nes[0, 0])
 
     def _scores(
         self, ranks: UInt32[np.ndarray, "sets hits"], shares: Float[np.ndarray, "sets hits"]
     ) -> Float[np.ndarray, " sets"]:
         """Compute ES; the running sum is counted in misses, at the ends and starts of blocks of ties."""
-        weights = self.ranking.weights[ranks, 0] * shares
+        weights = self.ranking.weights[0, ranks] * shares
         total = weights.sum(axis=1)
         n_misses = self.ranking.n_genes - shares.sum(axis=1)
         scale = np.divide(n_misses, total, out=np.zeros_like(total), where=total > 0)
         steps = weights * scale[:, None] + shares
         passed = np.cumsum(steps, axis=1)
-        highest = (passed - self.ranking.ends[ranks, 0]).max(axis=1)
-        lowest = (passed - steps - self.ranking.starts[ranks, 0]).min(axis=1)
+        highest = (passed - self.ranking.ends[0, ranks]).max(axis=1)
+        lowest = (passed - steps - self.ranking.starts[0, ranks]).min(axis=1)
         return np.where(total > 0, np.where(highest > -lowest, highest, lowest) / n_misses, 0.0)
 
 

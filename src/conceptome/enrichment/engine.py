@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from tqdm.auto import tqdm
 
+from conceptome.enrichment import kernels
 from conceptome.enrichment.null import random_ranks
-from conceptome.enrichment.rankings import Rankings
+from conceptome.enrichment.rankings import Members, OwnScores, Rankings
 from conceptome.enrichment.significance import significance
 
-BLOCK_CONCEPTS = 32  # concepts followed side by side: more would leave the cache, fewer idle the processor
+BLOCK_CONCEPTS = 64  # concepts followed side by side: more would leave the cache, fewer idle the processor
+LISTED_P = 0.25  # larger p have no genes listed: most tests, and so most of a table's memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +29,6 @@ class Tests:
     p_empirical: Float[np.ndarray, "concepts sets"]
     peak: Int[np.ndarray, "concepts sets"]
     """The set's hit, counted from the highest score, at which the leading edge ends (ES > 0) or starts."""
-
-    @classmethod
-    def zeros(cls, n_concepts: int, n_sets: int) -> Tests:
-        """Make room for the results."""
-        es, nes, p, p_empirical = np.zeros((4, n_concepts, n_sets))
-        return cls(es, nes, p, p_empirical, np.zeros((n_concepts, n_sets), dtype=np.int64))
 
 
 def rank_blocks(scores: Float[np.ndarray, "concepts genes"]) -> list[Rankings]:
@@ -77,22 +74,27 @@ def run_tests(
     The tests; each depends on its own ranking, its own set and the seed alone.
     """
     n_genes = rankings[0].n_genes
-    tests = Tests.zeros(sum(block.n_concepts for block in rankings), len(sets))
-    n_sizes = len({len(genes) for genes in sets})
-    hidden = None if progress else True
-    sizes = tqdm(by_size(sets), total=n_sizes, desc="enrichment", unit="size", disable=hidden)
-    for of_size, positions in sizes:
-        size = positions.shape[1]
-        drawn = random_ranks(n_genes, size, n_sets=n_permutations, seed=seed)
-        first = 0
-        for block in rankings:
-            es, peak = block.scores_and_peaks(positions)
-            found = significance(es, block.scores(drawn), size=size, n_genes=n_genes, n_zero=block.n_zero)
-            at = np.ix_(np.arange(first, first + es.shape[1]), of_size)
-            tests.es[at], tests.nes[at], tests.peak[at] = es.T, found.nes.T, peak.T
-            tests.p[at], tests.p_empirical[at] = found.p.T, found.p_empirical.T
-            first += es.shape[1]
-    return tests
+    n_zero = np.concatenate([block.n_zero for block in rankings])
+    sizes = np.array([len(genes) for genes in sets])
+    with ThreadPoolExecutor(kernels.n_threads()) as threads:  # what one of them does, no other needs
+        own = OwnScores.joined(list(threads.map(lambda block: block.scores_of(sets), rankings)))
+        nes, p, p_empirical = np.empty((3, *own.es.shape))
+
+        def judge(size: int) -> None:
+            of_size = np.flatnonzero(sizes == size)
+            drawn = random_ranks(n_genes, size, n_sets=n_permutations, seed=seed)
+            null = np.concatenate([block.scores(drawn) for block in rankings], axis=1)
+            found = significance(own.of(of_size), null, size=size, n_genes=n_genes, n_zero=n_zero)
+            nes[:, of_size], p[:, of_size] = found.nes, found.p
+            p_empirical[:, of_size] = found.p_empirical
+
+        distinct = np.unique(sizes).tolist()
+        hidden = None if progress else True
+        for _ in tqdm(
+            threads.map(judge, distinct), total=len(distinct), desc="enrichment", unit="size", disable=hidden
+        ):
+            pass
+    return Tests(own.es, nes, p, p_empirical, own.peak)
 
 
 def leading_edges(
@@ -101,7 +103,7 @@ def leading_edges(
     tests: Tests,
     names: Shaped[np.ndarray, " genes"],
 ) -> Shaped[np.ndarray, "concepts sets"]:
-    """Name the genes of each leading edge.
+    """Name the genes of the leading edges of tests with p <= `LISTED_P`.
 
     Parameters
     ----------
@@ -114,37 +116,24 @@ def leading_edges(
 
     Returns
     -------
-    ``"GENE;GENE;..."``, the most extreme score first; empty where ES is 0.
+    ``"GENE;GENE;..."``, the most extreme score first; empty where p is larger or ES is 0.
     """
     edges = np.full((len(tests.es), len(sets)), "", dtype=object)
-    for of_size, positions in by_size(sets):
-        concept = 0
-        for block in rankings:
-            for column, order in enumerate(block.order):
-                members = names[order[block.ranks_of(positions, column)]]
-                for term, genes in zip(of_size, members.tolist(), strict=True):
-                    es, peak = tests.es[concept, term], tests.peak[concept, term]
-                    if es != 0:
-                        edges[concept, term] = ";".join(genes[: peak + 1] if es > 0 else genes[peak:][::-1])
-                concept += 1
+    if not sets:
+        return edges
+    members = Members.of(sets)
+    listed = (tests.p[:, : len(sets)] <= LISTED_P) & (tests.es[:, : len(sets)] != 0)
+    rows = (
+        (ranks, order) for block in rankings for ranks, order in zip(block.ranks, block.order, strict=True)
+    )
+    for concept, (ranks, order) in enumerate(rows):
+        terms = np.flatnonzero(listed[concept])
+        some = members.some(listed[concept])
+        genes = names[order[some.hits(ranks)]].tolist()
+        last = np.cumsum(some.sizes)
+        first = last - some.sizes
+        cut = first + tests.peak[concept, terms]
+        supports = tests.es[concept, terms] > 0
+        for term, start, at, end, up in zip(terms, first, cut, last, supports, strict=True):
+            edges[concept, term] = ";".join(genes[start : at + 1] if up else genes[at:end][::-1])
     return edges
-
-
-def by_size(
-    sets: Sequence[Int[np.ndarray, " _hits"]],
-) -> Iterator[tuple[Int[np.ndarray, " sets"], Int[np.ndarray, "sets hits"]]]:
-    """Group sets by their number of genes.
-
-    Parameters
-    ----------
-    sets
-        Positions of the genes of each set.
-
-    Yields
-    ------
-    Which sets have one size, and their genes.
-    """
-    sizes = np.array([len(genes) for genes in sets])
-    for size in np.unique(sizes):
-        of_size = np.flatnonzero(sizes == size)
-        yield of_size, np.stack([sets[int(index)] for index in of_size])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import get_args
 
+import numpy as np
 import pandas as pd
 
 from conceptome.core import (
@@ -19,6 +20,8 @@ from conceptome.enrichment.engine import leading_edges, rank_blocks, run_tests
 from conceptome.enrichment.gene_sets import GeneSets
 from conceptome.enrichment.testing import Options, Tested, run_method
 from conceptome.enrichment.universe import GeneScores, PerGene, Sets, as_collections
+
+CONCEPTS_AT_A_TIME = 512  # whose rankings are held in memory; each time the random sets are drawn again
 
 
 def gsea(  # noqa: PLR0913 - the public face: every option of the test is named here
@@ -68,9 +71,10 @@ def gsea(  # noqa: PLR0913 - the public face: every option of the test is named 
     the universe, ``overlap`` is the share of the term's genes that are there, ``es`` and ``nes`` are positive
     where the term's genes support the concept, ``q_concept`` and ``q_global`` are
     Benjamini-Hochberg over the concept's and over all tests, ``no_signal`` marks terms wholly among zero
-    scores (ES 0, p 1), ``leading_edge`` lists ``GENE;GENE;...``, the most extreme score first, ``flag`` says
-    ``"ribosomal"`` or ``"mitochondrial"`` where such genes make up 30% of the term or more. With it the
-    rates of small p under the null controls, see `conceptome.enrichment.calibration`.
+    scores (ES 0, p 1), ``leading_edge`` lists ``GENE;GENE;...``, the most extreme score first, where p is
+    0.25 or less (`running_sum` has it for any), ``flag`` says ``"ribosomal"`` or ``"mitochondrial"`` where
+    such genes make up 30% of the term or more. With it the rates of small p under the null controls, see
+    `conceptome.enrichment.calibration`.
 
     Raises
     ------
@@ -144,7 +148,15 @@ def preranked(universe: GeneScores, sets: Sets, n_named: int, *, n_permutations:
     -------
     ``es, nes, p, p_empirical``, concepts x sets, and the leading edges.
     """
-    rankings = rank_blocks(universe.values)
-    tests = run_tests(rankings, sets.genes, n_permutations=n_permutations, seed=seed)
-    edges = leading_edges(rankings, sets.genes[:n_named], tests, universe.symbols)
-    return {name: getattr(tests, name) for name in ("es", "nes", "p", "p_empirical")}, edges
+    measures = {
+        name: np.empty((len(universe.values), len(sets.genes))) for name in ("es", "nes", "p", "p_empirical")
+    }
+    edges = np.empty((len(universe.values), n_named), dtype=object)
+    for start in range(0, len(universe.values), CONCEPTS_AT_A_TIME):
+        some = slice(start, start + CONCEPTS_AT_A_TIME)
+        rankings = rank_blocks(universe.values[some])
+        tests = run_tests(rankings, sets.genes, n_permutations=n_permutations, seed=seed)
+        edges[some] = leading_edges(rankings, sets.genes[:n_named], tests, universe.symbols)
+        for name, measure in measures.items():
+            measure[some] = getattr(tests, name)
+    return measures, edges

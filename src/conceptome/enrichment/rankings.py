@@ -7,26 +7,31 @@ only those are computed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Float32, Int, UInt32
+from jaxtyping import Bool, Float, Float32, Int, UInt32, UInt64
 
 from conceptome.core import InputError
 from conceptome.enrichment import kernels
+
+SHIFT = np.uint64(32)  # puts the number of a set before a rank
 
 
 @dataclass(frozen=True, eq=False)
 class Rankings:
     """Genes of one universe in descending score order, for each concept; rank 0 is the highest score."""
 
-    weights: Float[np.ndarray, "genes concepts"]
+    weights: Float[np.ndarray, "concepts genes"]
     """|score| by rank."""
-    starts: Float32[np.ndarray, "genes concepts"]
+    single: Float32[np.ndarray, "concepts genes"]
+    """The same in single precision, scaled to a largest value of 0.5 to 1."""
+    starts: Float32[np.ndarray, "concepts genes"]
     """By rank, the first rank of the block of equal scores."""
-    ends: Float32[np.ndarray, "genes concepts"]
+    ends: Float32[np.ndarray, "concepts genes"]
     """By rank, one past the last rank of the block of equal scores."""
     order: UInt32[np.ndarray, "concepts genes"]
     """By rank, the gene's position in the universe."""
@@ -56,36 +61,36 @@ class Rankings:
         first[:, 1:], last[:, :-1] = differs, differs
         starts = np.maximum.accumulate(np.where(first, rank, 0), axis=1)
         ends = np.minimum.accumulate(np.where(last, rank + 1, rank.size)[:, ::-1], axis=1)[:, ::-1]
-        return cls(
-            weights=np.ascontiguousarray(np.abs(ordered).T),
-            starts=np.ascontiguousarray(starts.T, dtype=np.float32),  # exact: there are fewer than 2^24 genes
-            ends=np.ascontiguousarray(ends.T, dtype=np.float32),
-            order=order,
-            ranks=ranks,
-        )
+        weights = np.abs(ordered)
+        single = np.ldexp(weights, -np.frexp(weights.max(axis=1, keepdims=True))[1]).astype(np.float32)
+        exact = np.float32  # there are fewer than 2^24 genes
+        return cls(weights, single, starts.astype(exact), ends.astype(exact), order, ranks)
 
     @property
     def n_genes(self) -> int:
         """Number of genes in the universe."""
-        return len(self.weights)
+        return int(self.weights.shape[1])
 
     @property
     def n_concepts(self) -> int:
         """Number of concepts."""
-        return len(self.order)
+        return len(self.weights)
 
-    @property
+    @cached_property
     def n_zero(self) -> Int[np.ndarray, " concepts"]:
         """Number of genes with score 0 in each concept."""
-        return np.asarray((self.weights == 0).sum(axis=0))
+        return np.asarray((self.weights == 0).sum(axis=1))
 
-    @property
-    def tables(self) -> kernels.Tables:
-        """What the compiled running sums read."""
-        return self.weights, self.starts, self.ends
+    @cached_property
+    def _side_by_side(self) -> tuple[kernels.Tables, Bool[np.ndarray, " genes"]]:
+        """The tables that `kernels.score_shared` reads, concepts side by side, and the ranks with ties."""
+        alone = self.ends - self.starts == 1
+        tied = np.asarray((~alone & (self.weights != 0)).any(axis=0))
+        weights, starts, ends = map(np.ascontiguousarray, (self.single.T, self.starts.T, self.ends.T))
+        return (weights, starts, ends), tied
 
-    def scores(self, ranks: UInt32[np.ndarray, "sets hits"]) -> Float[np.ndarray, "sets concepts"]:
-        """Compute ES of sets that stand at the same ranks in every concept.
+    def scores(self, ranks: UInt32[np.ndarray, "sets hits"]) -> Float32[np.ndarray, "sets concepts"]:
+        """Compute ES of sets that stand at the same ranks in every concept, in single precision.
 
         Parameters
         ----------
@@ -96,44 +101,84 @@ class Rankings:
         -------
         The point of the running sum that is furthest from 0; 0 for sets that lie wholly among zero scores.
         """
-        scores = np.empty((len(ranks), self.n_concepts))
-        first, second, third, fourth = (np.empty(self.n_concepts) for _ in range(4))
-        kernels.score_shared(self.tables, ranks, scores, (first, second, third, fourth))
+        scores = np.empty((len(ranks), self.n_concepts), dtype=np.float32)
+        first, second, third, fourth = (np.empty(self.n_concepts, dtype=np.float32) for _ in range(4))
+        tables, tied = self._side_by_side
+        kernels.score_shared(tables, tied, ranks, scores, (first, second, third, fourth))
         return scores
 
-    def scores_and_peaks(
-        self, genes: Int[np.ndarray, "sets hits"]
-    ) -> tuple[Float[np.ndarray, "sets concepts"], Int[np.ndarray, "sets concepts"]]:
+    def scores_of(self, sets: Sequence[Int[np.ndarray, " _hits"]]) -> OwnScores:
         """Compute ES of sets of genes, and the hit at which the running sum is furthest from 0.
 
         Parameters
         ----------
-        genes
-            Positions of each set's genes in the universe.
-
-        Returns
-        -------
-        ES as of `scores`, and for ES > 0 the last hit of the leading edge, for ES < 0 the first.
+        sets
+            Positions of the genes of each set in the universe.
         """
-        scores = np.empty((self.n_concepts, len(genes)))
-        peaks = np.empty(scores.shape, dtype=np.int64)
-        for concept in range(self.n_concepts):
-            kernels.score_own(
-                self.tables, concept, self.ranks_of(genes, concept), scores[concept], peaks[concept]
-            )
-        return scores.T, peaks.T
+        shape = (self.n_concepts, len(sets))
+        es, single, peaks = np.empty(shape), np.empty(shape, np.float32), np.empty(shape, np.int64)
+        members = Members.of(sets)
+        bounds = np.concatenate([[0], np.cumsum(members.sizes)])
+        for concept, tables in enumerate(zip(self.weights, self.single, self.starts, self.ends, strict=True)):
+            hits = members.hits(self.ranks[concept])
+            kernels.score_own(tables, (hits, bounds), (es[concept], single[concept], peaks[concept]))
+        return OwnScores(es, single, peaks)
 
-    def ranks_of(self, genes: Int[np.ndarray, "sets hits"], concept: int) -> UInt32[np.ndarray, "sets hits"]:
-        """Return the ranks of sets of genes in one concept, ascending within each set.
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """The genes of many sets, set by set."""
+
+    genes: Int[np.ndarray, " hits"]
+    """Positions in the universe."""
+    set_of: UInt64[np.ndarray, " hits"]
+    sizes: Int[np.ndarray, " sets"]
+
+    @classmethod
+    def of(cls, sets: Sequence[Int[np.ndarray, " _hits"]]) -> Members:
+        """Put the genes of sets one after the other."""
+        sizes = np.array([len(genes) for genes in sets], dtype=np.int64)
+        return cls(np.concatenate(sets), np.repeat(np.arange(len(sets), dtype=np.uint64), sizes), sizes)
+
+    def some(self, chosen: Bool[np.ndarray, " sets"]) -> Members:
+        """Leave out sets."""
+        kept = np.repeat(chosen, self.sizes)
+        return Members(self.genes[kept], self.set_of[kept], self.sizes[chosen])
+
+    def hits(self, ranks: UInt32[np.ndarray, " genes"]) -> UInt32[np.ndarray, " hits"]:
+        """Return the ranks of the genes set by set, ascending within each.
 
         Parameters
         ----------
-        genes
-            Positions of each set's genes in the universe.
-        concept
-            Which of the concepts.
+        ranks
+            Rank of each gene of the universe.
         """
-        return np.sort(self.ranks[concept][genes], axis=1)
+        both = (self.set_of << SHIFT) | ranks[self.genes]
+        both.sort()
+        return np.asarray(both, dtype=np.uint32)  # the lower half
+
+
+@dataclass(frozen=True, eq=False)
+class OwnScores:
+    """What sets of genes score in each concept."""
+
+    es: Float[np.ndarray, "concepts sets"]
+    single: Float[np.ndarray, "concepts sets"]
+    """ES as `Rankings.scores` rounds it: what the null scores are compared with."""
+    peak: Int[np.ndarray, "concepts sets"]
+    """For ES > 0 the set's last hit in the leading edge, counted from the highest score, else the first."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[OwnScores]) -> OwnScores:
+        """Put concepts one after the other."""
+        es, single, peak = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("es", "single", "peak")
+        )
+        return cls(es, single, peak)
+
+    def of(self, chosen: Int[np.ndarray, " _sets"]) -> OwnScores:
+        """Return the scores of some sets."""
+        return OwnScores(self.es[:, chosen], self.single[:, chosen], self.peak[:, chosen])
 
 
 @dataclass(frozen=True, eq=False)
