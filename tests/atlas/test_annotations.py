@@ -1,6 +1,8 @@
 import json
 import multiprocessing
 import sqlite3
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -175,3 +177,41 @@ def test_formulas_are_never_run(text):
 def test_numbers_and_lists_are_written_plainly():
     table = {"x": [-1.5, None], "genes": [["CD3E", "CD8A"], []]}
     assert csv_text(table) == "x,genes\n-1.5,CD3E;CD8A\n,\n"
+
+
+def test_saves_that_come_together_are_each_judged_alone(store):
+    store.save(replace(FIRST, key="held-by-another"))
+    Annotations(store.path, "dictionary-2").save(replace(FIRST, key="used-elsewhere"))
+    drafts = [
+        *(replace(FIRST, concept=8, author=f"rater {who}", key=f"same-concept-{who}") for who in range(8)),
+        *(replace(FIRST, concept=20 + who, key=f"own-concept-{who}") for who in range(8)),
+        replace(FIRST, concept=9, key="used-elsewhere"),
+    ]
+    found = []
+
+    def save(draft):
+        try:
+            found.append(store.save(draft)[0]["concept"])
+        except InputError as error:
+            found.append(type(error))
+
+    threads = [threading.Thread(target=save, args=(draft,)) for draft in drafts]
+    with store._lock:  # the disk is busy: all but the first wait and are saved in one go
+        for thread in threads:
+            thread.start()
+        while len(store._waiting) < len(drafts) - 1:
+            time.sleep(0.001)
+    for thread in threads:
+        thread.join(timeout=20)
+    assert [found.count(concept) for concept in (8, *range(20, 28))] == [1] * 9
+    assert (found.count(StaleRevisionError), found.count(InputError)) == (7, 1)
+    assert sorted(store.newest()["concept"]) == [3, 8, *range(20, 28)]
+
+
+def test_a_disk_that_fails_fails_every_save_that_waits_for_it(store, monkeypatch):
+    store.save(FIRST)
+    monkeypatch.setattr(store, "_add", lambda connection, annotation: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        store.save(replace(FIRST, concept=5, key="never-kept"))
+    monkeypatch.undo()
+    assert store.save(replace(FIRST, concept=5, key="kept-now"))[1]

@@ -66,9 +66,9 @@ def test_a_huge_manifest(copy, monkeypatch):
 
 
 def test_a_newer_schema(copy):
-    rewrite(copy, schema_version=2)
+    rewrite(copy, schema_version=3)
     assert refusal(copy) == (
-        f"{copy} has schema version 2; this Conceptome reads up to 1. Install a newer Conceptome, or build "
+        f"{copy} has schema version 3; this Conceptome reads up to 2. Install a newer Conceptome, or build "
         "the atlas again with this one."
     )
     rewrite(copy, schema_version="1")
@@ -193,7 +193,7 @@ def alter_database(folder, *statements):
 )
 def test_a_database_with_another_schema(copy, statement):
     alter_database(copy, statement)
-    assert refusal(copy) == damaged(copy, "meta.sqlite has other tables than schema 1")
+    assert refusal(copy) == damaged(copy, "meta.sqlite has other tables than schema 2")
 
 
 def test_a_database_that_is_none(copy):

@@ -72,7 +72,7 @@ def test_ctrl_c_ends_it_cleanly_and_it_loads_no_model(small_bundle):
         text=True,
     )
     try:
-        assert _answer(f"http://127.0.0.1:{port}/api/v1/meta").startswith(b'{"schema_version":1')
+        assert _answer(f"http://127.0.0.1:{port}/api/v1/meta").startswith(b'{"schema_version":2')
         maps = _maps(started.pid)
         started.send_signal(signal.SIGINT)
         out, err = started.communicate(timeout=20)

@@ -197,10 +197,11 @@ function against(table: Table<Concept>, nCells: number, nHere: number, here: Sum
       log2_ratio: Math.log2(shareHere / shareThere),
     };
   });
-  rows.sort((a, b) => (b.log2_ratio ?? 0) - (a.log2_ratio ?? 0) || a.concept - b.concept);
-  const column = <Name extends keyof Enriched>(name: Name): Enriched[Name][] => rows.map((row) => row[name]);
+  const firing = rows.filter((row) => row.n_active > 0);
+  firing.sort((a, b) => (b.log2_ratio ?? 0) - (a.log2_ratio ?? 0) || a.concept - b.concept);
+  const column = <Name extends keyof Enriched>(name: Name): Enriched[Name][] => firing.map((row) => row[name]);
   return {
-    n: rows.length,
+    n: firing.length,
     columns: {
       concept: column("concept"),
       auto_name: column("auto_name"),

@@ -111,6 +111,7 @@ export interface Gene {
   ensembl: string | null;
   aliases: string | null;
   n_driven: Maybe;
+  n_listed: number;
   expression: Maybe;
 }
 

@@ -9,10 +9,11 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from conceptome.atlas.annotation_file import connect, unusable
 from conceptome.atlas.reader import Table
@@ -27,6 +28,9 @@ FIELDS = (
 LONGEST = {"author": 100, "label": 200, "category": 200, "notes": 10_000}
 SCORES = ("interpretability", "confidence")
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+_Saved: TypeAlias = Future[tuple[dict[str, Any], bool]]
 
 
 class StaleRevisionError(InputError):
@@ -72,6 +76,9 @@ class Annotation:
             raise InputError(msg)
 
 
+_Save: TypeAlias = tuple[Annotation, _Saved]
+
+
 class Annotations:
     """The annotations of one dictionary.
 
@@ -86,10 +93,11 @@ class Annotations:
     def __init__(self, path: Path | str, dictionary_id: str) -> None:
         self.path = Path(path)
         self.dictionary_id = dictionary_id
-        self._lock = (
-            threading.Lock()
-        )  # threads that wait here are served in turn; SQLite's own wait is not fair
+        self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._turn = threading.Condition()
+        self._is_saving = False
+        self._waiting: list[_Save] = []
 
     def __enter__(self) -> Annotations:
         return self
@@ -138,24 +146,58 @@ class Annotations:
         BundleError
             If the file cannot be written, or is none of ours.
         """
-        with self._connected() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            before = self._rows(connection, "key = ?", [annotation.key])
-            if before:
-                return before[0], False
-            newest = self._rows(connection, "concept = ?", [annotation.concept])[:1]
-            current = newest[0] if newest else None
-            if (current["revision"] if current else None) != annotation.supersedes:
-                raise self._stale(annotation, current)
-            values = asdict(annotation) | {
-                "dictionary_id": self.dictionary_id,
-                "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-            }
-            names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+        saved: _Saved = Future()
+        with self._turn:
+            self._waiting.append((annotation, saved))
+            self._turn.wait_for(lambda: saved.done() or not self._is_saving)
+            if saved.done():
+                return saved.result()
+            self._is_saving, batch, self._waiting = True, self._waiting, []
+        self._save_all(batch)  # for all who came meanwhile: the disk is waited for once
+        with self._turn:
+            self._is_saving = False
+            self._turn.notify_all()
+        return saved.result()
+
+    def _save_all(self, batch: list[_Save]) -> None:
+        """Add several revisions at once, each as if it had come alone; all are on the disk, or none."""
+        answers: list[tuple[dict[str, Any], bool] | InputError] = []
+        try:
+            with self._connected() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                answers = [self._add(connection, annotation) for annotation, _ in batch]
+                connection.execute("COMMIT")
+        except BaseException as error:
+            for _, saved in batch:
+                saved.set_exception(error)
+            return
+        for (_, saved), answer in zip(batch, answers, strict=True):
+            if isinstance(answer, InputError):
+                saved.set_exception(answer)
+            else:
+                saved.set_result(answer)
+
+    def _add(
+        self, connection: sqlite3.Connection, annotation: Annotation
+    ) -> tuple[dict[str, Any], bool] | InputError:
+        before = self._rows(connection, "key = ?", [annotation.key])
+        if before:
+            return before[0], False
+        newest = self._rows(connection, "concept = ?", [annotation.concept])[:1]
+        current = newest[0] if newest else None
+        if (current["revision"] if current else None) != annotation.supersedes:
+            return self._stale(annotation, current)
+        values = asdict(annotation) | {
+            "dictionary_id": self.dictionary_id,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        }
+        names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+        try:
             connection.execute(f"INSERT INTO revisions ({names}) VALUES ({marks})", values)
-            saved = self._rows(connection, "key = ?", [annotation.key])[0]
-            connection.execute("COMMIT")
-            return saved, True
+        except sqlite3.IntegrityError:
+            msg = f"key {annotation.key} was used for another dictionary. Make a new one for each save."
+            return InputError(msg)
+        return self._rows(connection, "key = ?", [annotation.key])[0], True
 
     def _stale(self, annotation: Annotation, current: dict[str, Any] | None) -> StaleRevisionError:
         if current is None:

@@ -40,7 +40,7 @@ def write_database(path: Path, frames: Mapping[str, pd.DataFrame]) -> dict[str, 
             columns = _all_columns(table, frame)
             connection.execute(create_table(table, columns))
             _insert(connection, table, columns, frame)
-            for index in create_indexes(table):
+            for index in create_indexes(table).values():
                 connection.execute(index)
             described[table.name] = {"rows": len(frame), "columns": columns}
         _fill_search(connection)

@@ -106,8 +106,21 @@ def why_missing(atlas: Atlas, name: str) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
-def gene(atlas: Atlas, name: str) -> dict[str, Any]:
+def gene(atlas: Atlas, name: str, *, limit: int | None = None) -> dict[str, Any]:
     """Return a gene, by number or symbol, and the concepts that list it.
+
+    Parameters
+    ----------
+    atlas
+        The atlas.
+    name
+        Number, symbol or name.
+    limit
+        Most concepts to list: those that it drives come first, then by the size of the attribution.
+
+    Returns
+    -------
+    ``gene`` (a row of its table, ``n_listed``: how many concepts list it) and ``concepts`` (a table).
 
     Raises
     ------
@@ -116,7 +129,8 @@ def gene(atlas: Atlas, name: str) -> dict[str, Any]:
     """
     number = int(name) if name.isdecimal() and len(name) < 10 else -1
     query = (
-        "SELECT gene, name, symbol, ensembl, aliases, n_driven, expression FROM genes "
+        "SELECT gene, name, symbol, ensembl, aliases, n_driven, expression, "
+        "(SELECT count(*) FROM drivers d WHERE d.gene = g.gene) AS n_listed FROM genes g "
         "WHERE gene = ? OR symbol = ? OR name = ? ORDER BY gene = ? DESC, gene LIMIT 1"
     )
     found = record(atlas.table(query, [number, name, name, number]))
@@ -125,9 +139,10 @@ def gene(atlas: Atlas, name: str) -> dict[str, Any]:
         raise InputError(msg)
     query = (
         f"SELECT d.concept, c.auto_name, c.floor, d.rank, {EVIDENCE} FROM drivers d "
-        "JOIN concepts c USING (concept) WHERE d.gene = ? ORDER BY d.drives DESC, abs(d.attribution) DESC"
+        "CROSS JOIN concepts c USING (concept) WHERE d.gene = ? "
+        "ORDER BY d.drives DESC, abs(d.attribution) DESC, d.concept LIMIT ?"
     )
-    return {"gene": found, "concepts": atlas.table(query, [found["gene"]])}
+    return {"gene": found, "concepts": atlas.table(query, [found["gene"], -1 if limit is None else limit])}
 
 
 def term(atlas: Atlas, number: int) -> dict[str, Any]:

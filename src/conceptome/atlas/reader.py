@@ -6,12 +6,13 @@ import os
 import sqlite3
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float, Int, Shaped
 
 from conceptome.atlas.manifest import checksum, damaged, open_file, read_manifest
 from conceptome.atlas.packing import unpack_raw_column, unpack_sheet
@@ -21,7 +22,6 @@ from conceptome.atlas.schema import (
     DATABASE,
     PACKS,
     PICTURE,
-    SCHEMA_VERSION,
     SEARCH,
     TABLES,
     create_indexes,
@@ -225,6 +225,16 @@ class Atlas:
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
         return {name: list(column) for name, column in zip(names, columns, strict=True)}
 
+    @cached_property
+    def concept_sums(
+        self,
+    ) -> tuple[list[str | None], Int[np.ndarray, " concepts"], Float[np.ndarray, " concepts"]]:
+        """Of each concept its name, the number of cells that activate it, and the sum of its activations."""
+        rows = self.rows("SELECT auto_name, n_active, mean_activation FROM concepts ORDER BY concept")
+        active = np.array([n_active for _, n_active, _ in rows], dtype=np.int64)
+        mean = np.array([mean for _, _, mean in rows], dtype=np.float64)
+        return [name for name, _, _ in rows], active, active * np.nan_to_num(mean)
+
     def _ask(self, query: str, values: Sequence[Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
         if self._database is None:
             msg = f"The atlas {self.path} is closed. Open it again."
@@ -268,7 +278,8 @@ class Atlas:
             raise BundleError(damaged(self.path, f"{DATABASE}: {error}")) from None
         found = {(name, sql) for name, sql in found if name not in _SHADOWS}
         if found != self._expected_schema():
-            raise BundleError(damaged(self.path, f"{DATABASE} has other tables than schema {SCHEMA_VERSION}"))
+            version = self.manifest["schema_version"]
+            raise BundleError(damaged(self.path, f"{DATABASE} has other tables than schema {version}"))
 
     def _expected_schema(self) -> set[tuple[str, str]]:
         expected = {(SEARCH, CREATE_SEARCH)}
@@ -276,8 +287,7 @@ class Atlas:
             columns = self.manifest["tables"].get(table.name, {}).get("columns", {})
             wanted = table.columns | columns if table.open else table.columns
             expected.add((table.name, create_table(table, wanted)))
-            names = (f"{table.name}_{column}" for column in table.indexes)
-            expected |= set(zip(names, create_indexes(table), strict=True))
+            expected |= set(create_indexes(table, self.manifest["schema_version"]).items())
         return expected
 
     def _check_indexes(self) -> None:

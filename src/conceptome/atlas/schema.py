@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FORMAT = "conceptome atlas"
 MANIFEST = "manifest.json"
 DATABASE = "meta.sqlite"
@@ -25,6 +25,17 @@ Kind: TypeAlias = Literal["INTEGER", "REAL", "TEXT", "BLOB"]
 
 
 @dataclass(frozen=True)
+class Index:
+    """An index of a table, in the versions of the schema that have it."""
+
+    name: str
+    columns: str
+    """As SQL."""
+    first: int = 1
+    last: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
 class Table:
     """One table of ``meta.sqlite``."""
 
@@ -32,8 +43,7 @@ class Table:
     about: str
     columns: dict[str, Kind]
     key: tuple[str, ...]
-    indexes: tuple[str, ...] = ()
-    """Columns with an index of their own."""
+    indexes: tuple[Index, ...] = ()
     open: bool = False
     """Whether a bundle may have further columns."""
 
@@ -62,7 +72,11 @@ def _columns(integer: str = "", real: str = "", text: str = "", blob: str = "") 
 
 TABLES = (
     Table(
-        "cells", "Cells in the order of every file.", _columns("position", text="id"), ("position",), ("id",)
+        "cells",
+        "Cells in the order of every file.",
+        _columns("position", text="id"),
+        ("position",),
+        (Index("id", '"id"'),),
     ),
     Table(
         "obs_columns",
@@ -93,7 +107,7 @@ TABLES = (
         "Genes of the data; `expression` is the number of its map, empty without one.",
         _columns("gene n_driven expression", text="name symbol ensembl aliases"),
         ("gene",),
-        ("name", "symbol"),
+        (Index("name", '"name"'), Index("symbol", '"symbol"')),
     ),
     Table(
         "drivers",
@@ -105,7 +119,10 @@ TABLES = (
             "log_fold_change score q_de",
         ),
         ("concept", "gene"),
-        ("gene",),
+        (
+            Index("gene", '"gene"', last=1),
+            Index("gene_strength", "gene, drives DESC, abs(attribution) DESC", first=2),
+        ),
     ),
     Table(
         "terms",
@@ -123,7 +140,7 @@ TABLES = (
             "flag leading_edge",
         ),
         ("concept", "term"),
-        ("term",),
+        (Index("term", '"term"'),),
     ),
     Table(
         "curves",
@@ -148,7 +165,7 @@ TABLES = (
             "matched",
         ),
         ("concept", "number"),
-        ("factual", "counterfactual"),
+        (Index("factual", '"factual"'), Index("counterfactual", '"counterfactual"')),
     ),
     Table(
         "changes",
@@ -170,7 +187,7 @@ TABLES = (
         "Each category in which the concept is active: active cells, and the mean over all of its cells.",
         _columns("concept code n_active", "mean", "key"),
         ("concept", "key", "code"),
-        ("key",),
+        (Index("key", '"key"'),),
     ),
     Table(
         "associations",
@@ -259,11 +276,14 @@ def create_table(table: Table, columns: dict[str, Kind]) -> str:
     return f'CREATE TABLE "{table.name}" ({listed}, PRIMARY KEY ({keys})) STRICT, WITHOUT ROWID'
 
 
-def create_indexes(table: Table) -> list[str]:
-    """Write the SQL that makes the indexes of a table."""
-    return [
-        f'CREATE INDEX "{table.name}_{column}" ON "{table.name}" ("{column}")' for column in table.indexes
-    ]
+def create_indexes(table: Table, version: int = SCHEMA_VERSION) -> dict[str, str]:
+    """Write the SQL that makes the indexes of a table in a version of the schema, by their names."""
+    names = {
+        f"{table.name}_{index.name}": index for index in table.indexes if index.first <= version <= index.last
+    }
+    return {
+        name: f'CREATE INDEX "{name}" ON "{table.name}" ({index.columns})' for name, index in names.items()
+    }
 
 
 CREATE_SEARCH = (

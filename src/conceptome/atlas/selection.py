@@ -36,16 +36,17 @@ def chosen_cells(
     InputError
         If a position lies outside of the atlas, or nothing is named.
     """
-    bounds = np.array([*ranges, *((cell, cell + 1) for cell in cells)], dtype=np.int64).reshape(-1, 2)
-    if len(bounds) and (
-        bounds.min() < 0 or bounds.max() > atlas.n_cells or (bounds[:, 0] > bounds[:, 1]).any()
-    ):
+    bounds = np.array(ranges, dtype=np.int64).reshape(-1, 2)
+    single = np.array(cells, dtype=np.int64)
+    known = (bounds >= 0).all() and (bounds <= atlas.n_cells).all() and (bounds[:, 0] <= bounds[:, 1]).all()
+    if not known or not ((single >= 0) & (single < atlas.n_cells)).all():
         msg = f"A selection names cells from 0 to {atlas.n_cells - 1:,}, and no range backwards."
         raise InputError(msg)
-    steps = np.zeros(atlas.n_cells + 1, dtype=np.int64)
+    steps = np.zeros(atlas.n_cells + 1, dtype=np.int32)
     np.add.at(steps, bounds[:, 0], 1)
     np.add.at(steps, bounds[:, 1], -1)
     chosen = np.cumsum(steps[:-1]) > 0
+    chosen[single] = True
     if not chosen.any():
         msg = "The selection is empty. Choose some cells."
         raise InputError(msg)
@@ -112,10 +113,10 @@ def active_concepts(
     counts = np.diff(indptr)
     if len(cells) == len(counts):
         return counts, index, value
-    wanted = np.zeros(len(counts), dtype=bool)
-    wanted[cells - first] = True
-    kept = np.repeat(wanted, counts)
-    return counts[wanted], index[kept], value[kept]
+    begin, counts = indptr[cells - first] - indptr[0], counts[cells - first]
+    ahead = np.cumsum(counts) - counts
+    wanted = np.repeat(begin - ahead, counts) + np.arange(counts.sum())
+    return counts, index[wanted], value[wanted]
 
 
 def _composition(atlas: Atlas, column: dict[str, Any], chosen: Bool[np.ndarray, " cells"]) -> Table:
@@ -166,13 +167,12 @@ def against_the_rest(
     Returns
     -------
     ``concept, auto_name, n_active, share, share_elsewhere, mean, mean_elsewhere, log2_ratio`` (of the shares,
-    with half a cell added to the counts in proportion to the sizes: 0 for concepts that are never active), by
-    falling ratio. Shares and means elsewhere are None if there are no other cells.
+    with half a cell added to the counts in proportion to the sizes) of the concepts that fire in one of them,
+    by falling ratio. Shares and means elsewhere are None if there are no other cells.
     """
-    known = atlas.table("SELECT auto_name, n_active, mean_activation FROM concepts ORDER BY concept")
+    names, all_active, all_sums = atlas.concept_sums
     inside, sums = np.asarray(active), np.asarray(total)
-    outside = np.array(known["n_active"]) - inside
-    other_sums = np.array(known["n_active"]) * np.array(known["mean_activation"]) - sums
+    outside, other_sums = all_active - inside, all_sums - sums
     n_other = atlas.n_cells - n_cells
     here, there = (max(number, 1) / atlas.n_cells for number in (n_cells, n_other))  # of the half cell each
     share_here, share_there = (
@@ -180,11 +180,12 @@ def against_the_rest(
         (outside + there / 2) / (n_other + there),
     )
     ratio = np.log2(share_here / share_there)
-    order = np.lexsort((np.arange(len(ratio)), -ratio))
+    order = np.argsort(-ratio, kind="stable")
+    order = order[inside[order] > 0]
     elsewhere = [None] * len(order)
     return {
         "concept": order.tolist(),
-        "auto_name": [known["auto_name"][at] for at in order],
+        "auto_name": [names[at] for at in order.tolist()],
         "n_active": inside[order].tolist(),
         "share": (inside / max(n_cells, 1))[order].tolist(),
         "share_elsewhere": (outside / n_other)[order].tolist() if n_other else elsewhere,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import threading
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -10,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from conceptome.atlas import Atlas, StaleRevisionError, explained, json_bytes
+from conceptome.atlas.pages import whole_table
 from conceptome.core import ConceptomeError, InputError
 
 BINARY = "application/octet-stream"
@@ -25,6 +28,36 @@ def json_answer(content: Any, status: int = 200) -> Response:  # noqa: ANN401 - 
 def table_answer(atlas: Atlas, columns: dict[str, list[Any]], part: str = "") -> Response:
     """Answer with a table; one without rows says why its part is missing."""
     return json_answer(explained(atlas, columns, part))
+
+
+class KeptAnswers:
+    """Answers that are asked by every reader and never change, packed once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def table(self, atlas: Atlas, name: str) -> bytes:
+        """Return a whole table as gzip of JSON.
+
+        Raises
+        ------
+        InputError
+            If there is none of this name.
+        """
+        with self._lock:
+            if name not in self._kept:
+                raw = json_bytes(explained(atlas, whole_table(atlas, name), name))
+                self._kept[name] = gzip.compress(raw, compresslevel=4, mtime=0)
+            return self._kept[name]
+
+
+def gzip_answer(request: Request, packed: bytes) -> Response:
+    """Answer with JSON that is packed already; unpacked to who does not understand that."""
+    headers = {"Vary": "Accept-Encoding"}
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return Response(gzip.decompress(packed), media_type="application/json", headers=headers)
+    return Response(packed, media_type="application/json", headers=headers | {"Content-Encoding": "gzip"})
 
 
 def packed_answer(blob: bytes) -> Response:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from conceptome.atlas import Annotations, Atlas
 from conceptome.web import reading, writing
-from conceptome.web.answers import handle_errors
+from conceptome.web.answers import KeptAnswers, handle_errors
 from conceptome.web.client import client_router
 from conceptome.web.gate import API, Gate
 
@@ -32,6 +32,7 @@ def create_app(atlas: Atlas, annotations: Annotations, *, hosts: Iterable[str]) 
     app = FastAPI(title="Conceptome", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.atlas = atlas
     app.state.annotations = annotations
+    app.state.kept = KeptAnswers()
     handle_errors(app)
     app.include_router(writing.router, prefix=API)
     app.include_router(reading.router, prefix=API)

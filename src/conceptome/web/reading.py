@@ -10,9 +10,18 @@ from pydantic import BaseModel, Field
 import conceptome
 from conceptome.atlas import Annotations, Atlas, as_table, concept_pages, pages, selection
 from conceptome.core import InputError
-from conceptome.web.answers import BINARY, json_answer, packed_answer, table_answer
+from conceptome.web.answers import (
+    BINARY,
+    KeptAnswers,
+    gzip_answer,
+    json_answer,
+    packed_answer,
+    table_answer,
+)
 
 LARGEST = 2**31 - 1
+MAX_LISTED = 200
+"""Concepts on the page of a gene; its CSV has all."""
 Number = Annotated[int, Path(ge=0, le=LARGEST)]
 Position = Annotated[int, Field(ge=0, le=LARGEST)]
 Name = Annotated[str, Path(min_length=1, max_length=100)]
@@ -106,14 +115,14 @@ def curve(atlas: Served, concept: Number, term: Number) -> Response:
 
 @router.get("/genes/{gene}")
 def gene(atlas: Served, gene: Name) -> Response:
-    """Send a gene and its concepts."""
-    return _with_concepts(pages.gene(atlas, gene))
+    """Send a gene and the first of its concepts."""
+    return _with_concepts(pages.gene(atlas, gene, limit=MAX_LISTED))
 
 
 @router.get("/genes/{gene}/expression")
 def expression(atlas: Served, gene: Name) -> Response:
     """Send the map of a gene."""
-    number = pages.gene(atlas, gene)["gene"]["expression"]
+    number = pages.gene(atlas, gene, limit=0)["gene"]["expression"]
     if number is None:
         msg = f"The atlas has no map of gene {gene!r}; it keeps those of genes that drive a concept."
         raise InputError(msg)
@@ -180,9 +189,10 @@ def search(
 
 
 @router.get("/{name}")
-def whole(atlas: Served, name: Key) -> Response:
+def whole(request: Request, atlas: Served, name: Key) -> Response:
     """Send a whole table."""
-    return table_answer(atlas, pages.whole_table(atlas, name), name)
+    kept: KeptAnswers = request.app.state.kept
+    return gzip_answer(request, kept.table(atlas, name))
 
 
 def _cell(atlas: Atlas, position: int) -> Response:

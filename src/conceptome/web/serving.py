@@ -10,9 +10,13 @@ import threading
 import time
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conceptome.atlas import Annotations, Atlas
 from conceptome.core import InputError, require_extra
+
+if TYPE_CHECKING:
+    from conceptome.web.answers import KeptAnswers
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 WAIT_FOR_START = 30.0
@@ -69,6 +73,7 @@ def serve(path: Path | str, *, host: str = "127.0.0.1", port: int = 8000, open_b
                 timeout_graceful_shutdown=2,
             )
         )
+        threading.Thread(target=_pack_first, args=(app.state.kept, atlas), daemon=True).start()
         address = f"http://{'localhost' if ':' in host else host}:{port}/"
         logger.info("%s is open at %s (Ctrl-C ends)", path, address)
         if open_browser:
@@ -130,6 +135,12 @@ def bound_socket(host: str, port: int) -> socket.socket:
         )
         raise InputError(msg) from None
     return listening
+
+
+def _pack_first(kept: KeptAnswers, atlas: Atlas) -> None:
+    """Pack what the first page asks while the browser opens."""
+    with contextlib.suppress(InputError):  # closed again meanwhile
+        kept.table(atlas, "concepts")
 
 
 def _open_when_started(server: object, address: str) -> None:
