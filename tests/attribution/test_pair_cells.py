@@ -5,9 +5,9 @@ from conceptome.attribution.pair_cells import PairCells
 
 
 def test_the_two_cells_of_each_pair_stand_side_by_side(world):
-    responder = open_probe(world.adata, world.encoder, world.dictionary, world.pairs).responder
+    reader = open_probe(world.adata, world.encoder, world.dictionary, world.pairs).reader
     pairs = world.pairs.take(np.array([4, 0, 2]))
-    sides = PairCells.of(world.adata, responder, pairs)
+    sides = PairCells.of(reader, pairs)
     matrix = np.asarray(world.adata.X)
     known = world.encoder.known(world.adata)
     for end, cells in enumerate((pairs.factual, pairs.counterfactual)):

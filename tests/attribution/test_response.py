@@ -95,6 +95,33 @@ def test_equal_rivals_are_decided_by_index(shallow):
     assert not np.array(responses[1::2]).any()
 
 
+def test_rivals_that_tie_after_an_edit_are_decided_by_index(shallow):
+    """Twins move together, so that rounding must not part them, however far an edit moves both."""
+    encoder, cells = shallow
+    z = encoder.embed(cells).values.astype(np.float64)
+    rng = np.random.default_rng(2)
+    directions = np.repeat(rng.normal(size=(6, encoder.d_embed)), 2, axis=0)
+    weights = Weights(directions, np.zeros(12), directions, np.zeros(encoder.d_embed), z.mean(axis=0))
+    view = Cells.of(cells, encoder, np.arange(N_CELLS))
+    edits = Edits.single(rng.integers(N_CELLS, size=500), rng.integers(N_GENES, size=500), np.full(500, 50.0))
+    responder = Responder(encoder, TopKDictionary(weights, 1), 64, "cpu")
+    lower, upper = (
+        [responder.respond(view, edits, concept)[:, 0] for concept in range(start, 12, 2)] for start in (0, 1)
+    )
+    assert ((np.array(lower) > 0).sum(axis=0) == (np.array(lower).max(axis=0) > 0)).all()
+    assert not np.array(upper).any()
+
+
+def test_cells_that_are_held_are_those_that_are_read_anew(world, monkeypatch):
+    """Where the cells of all pairs are too many to hold, each concept reads its own; no bit changes."""
+    parts = (world.adata, world.encoder, world.dictionary, world.pairs)
+    expected = cm.attribution.attribute(*parts, seed=3)
+    monkeypatch.setattr("conceptome.attribution.response.HELD_CELLS", 5)
+    found = cm.attribution.attribute(*parts, seed=3)
+    np.testing.assert_array_equal(found.attribution, expected.attribution)
+    np.testing.assert_array_equal(found.q, expected.q)
+
+
 def test_families_that_share_what_they_explain_take_the_plain_way(shallow):
     encoder, cells = shallow
     dictionary = KMeansDictionary.fit(encoder.embed(cells).values, n_clusters=5, seed=0)

@@ -12,10 +12,9 @@ from anndata import AnnData
 from jaxtyping import Float, Int
 from tqdm.auto import tqdm
 
-from conceptome.attribution.edit_effects import open_probe
+from conceptome.attribution.edit_effects import Probe, open_probe
 from conceptome.attribution.orders import counts_between, cumulative_edits, drawn_keys, gene_orders, joined
 from conceptome.attribution.pair_cells import PairCells
-from conceptome.attribution.response import Responder
 from conceptome.core import (
     FACTUAL_COLUMNS,
     Dictionary,
@@ -37,8 +36,7 @@ CHANGES_PER_CALL = 2_000_000  # bounds the memory of one call
 class _Plan:
     """What all concepts share."""
 
-    responder: Responder
-    adata: AnnData
+    probe: Probe
     methods: tuple[str, ...]
     n_genes: int
     n_random: int
@@ -135,7 +133,7 @@ def faithfulness(  # noqa: PLR0913
     _check_scores(scores, adata, takes_random=n_random > 0)
     chosen = _chosen(scores, pairs, concepts)
     methods = (*scores, RANDOM) if n_random else tuple(scores)
-    plan = _Plan(probe.responder, adata, methods, n_genes, n_random, every, seed)
+    plan = _Plan(probe, methods, n_genes, n_random, every, seed)
     measured = {}
     for concept in tqdm(chosen, desc="faithfulness", unit="concept", disable=None):
         values = np.stack([np.nan_to_num(frame.loc[concept].to_numpy(float)) for frame in scores.values()])
@@ -216,19 +214,19 @@ def _averaged(pairs: list[_PairCurves]) -> _PairCurves:
 
 def _of_pairs(plan: _Plan, pairs: Pairs, scores: Float[np.ndarray, "methods genes"]) -> Iterator[_PairCurves]:
     """Measure the curves of a few pairs; those that say nothing are left out."""
-    sides = PairCells.of(plan.adata, plan.responder, pairs)
+    sides = PairCells.of(plan.probe.reader, pairs)
     edits, layouts = [], []
     for row in range(len(pairs)):
         differing = np.flatnonzero(sides.differs[row])
         rng = np.random.default_rng([plan.seed, int(pairs.concept[row]), int(pairs.pair[row])])
-        keys = drawn_keys(plan.adata.var_names, 1 + plan.n_random, rng=rng)
+        keys = drawn_keys(plan.probe.adata.var_names, 1 + plan.n_random, rng=rng)
         orders = gene_orders(scores, keys, among=differing, n_genes=plan.n_genes)
         counts = counts_between(orders.shape[1], plan.every)
         for edited, lender in ((0, 1), (1, 0)):
             cell, lent = int(sides.ends[edited, row]), sides.values[lender, row]
             edits.append(cumulative_edits(cell, lent, orders, counts=counts))
         layouts.append((len(orders), counts, len(differing)))
-    activation = plan.responder.respond(sides.cells, joined(edits), int(pairs.concept[0]))[:, 0]
+    activation = plan.probe.responder.respond(sides.cells, joined(edits), int(pairs.concept[0]))[:, 0]
     stop = 0
     for row, (n_orders, counts, n_differing) in enumerate(layouts):
         start, stop = stop, stop + 2 * n_orders * len(counts)

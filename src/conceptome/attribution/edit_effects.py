@@ -8,11 +8,11 @@ from typing import Any, get_args
 
 import numpy as np
 from anndata import AnnData
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from conceptome.attribution.interventions import NEEDS_COUNTERFACTUAL, Intervention, Plan, Planner
 from conceptome.attribution.prescreen import Answers, Prescreen
-from conceptome.attribution.response import Cells, Responder
+from conceptome.attribution.response import Cells, Reader, Responder
 from conceptome.attribution.units import inactive_means, refuse_idle_sets, set_members
 from conceptome.core import (
     Activations,
@@ -41,6 +41,7 @@ class Probe:
     responder: Responder
     units: Names
     """What is edited: genes, or sets of them."""
+    reader: Reader
     prescreen: Prescreen | None = None
     """Which edits are estimated; none when None."""
 
@@ -81,7 +82,7 @@ class Probe:
         """
         ends = np.concatenate([cell for pairs in parts for cell in (pairs.factual, pairs.counterfactual)])
         rows, places = np.unique(ends, return_inverse=True)
-        cells = Cells.of(self.adata, self.responder.encoder, rows)
+        cells = self.reader.read(rows)
         plans, start = [], 0
         for pairs in parts:
             factual, counterfactual = places[start : start + 2 * len(pairs)].reshape(2, -1)
@@ -103,8 +104,7 @@ class Probe:
         for plan in plans:
             edits = edits.followed_by(plan.edits)
         response = self.responder.respond(cells, edits, concept)
-        exact = np.ones(len(edits) - n_cells, dtype=bool)
-        return Answers(response[:n_cells], response[n_cells:], exact, np.full(3, np.nan))
+        return Answers(response[:n_cells], response[n_cells:], None, None)
 
     def noise(self, pairs: Pairs) -> float:
         """Measure the largest change of the embedding when a gene is edited to the value it has.
@@ -131,10 +131,9 @@ class Probe:
         before = answers.before
         activation = before[plan.factual, 0]
         _check_activation(activation, pairs.activation[plan.rows], int(pairs.concept[0]))
-        lost = plan.sign * (before[plan.edited[np.nonzero(plan.differs)[0]]] - answers.after[edits])
-        act, pre = (self._scatter(lost[:, part], plan.differs) for part in (0, 1))
-        exact = np.ones_like(plan.differs)
-        exact[plan.differs] = answers.exact[edits]
+        lost = plan.sign * (before[plan.edits.cells] - answers.after[edits])
+        act, pre = (self._unknown_as_nan(plan.spread(lost[:, part])) for part in (0, 1))
+        exact = None if answers.exact is None else ~plan.spread(~answers.exact[edits])
         return Effects(
             concept=int(pairs.concept[0]),
             act=act,
@@ -147,12 +146,10 @@ class Probe:
             recall=answers.recall,
         )
 
-    def _scatter(
-        self, effect: Float[np.ndarray, " edits"], differs: Bool[np.ndarray, "pairs units"]
-    ) -> Float[np.ndarray, "pairs units"]:
-        matrix = np.zeros(differs.shape)
-        matrix[differs] = effect
-        matrix[:, ~self.planner.measured] = np.nan
+    def _unknown_as_nan(self, matrix: Float[np.ndarray, "pairs units"]) -> Float[np.ndarray, "pairs units"]:
+        measured = self.planner.measured
+        if not measured.all():
+            matrix[:, ~measured] = np.nan
         return matrix
 
 
@@ -279,7 +276,7 @@ def open_probe(  # noqa: PLR0913
         found = f"adata has {adata.n_obs} cells, pairs was made from {len(pairs.cell_ids)}"
         msg = f"{found}, and the ids or their order differ. Pass the cells that were encoded, in their order."
         raise InputError(msg)
-    known = encoder.known(adata)
+    reader = Reader.of(adata, encoder, pairs)
     units: Names = adata.var_names
     sets: tuple[np.ndarray, ...] = ()
     if intervention == "gene_set":
@@ -287,8 +284,8 @@ def open_probe(  # noqa: PLR0913
     means = {}
     if intervention == "mean":
         means = inactive_means(adata, encoder, dictionary, np.unique(pairs.concept), activations)
-    planner = Planner(intervention, known, means, sets)
-    return Probe(adata, planner, Responder(encoder, dictionary, batch_size, device), units)
+    planner = Planner(intervention, reader.known, means, sets)
+    return Probe(adata, planner, Responder(encoder, dictionary, batch_size, device), units, reader)
 
 
 def _check_activation(

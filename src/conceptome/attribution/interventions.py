@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+import scipy.sparse as sp
+from jaxtyping import Bool, Float, Int, Shaped
 
+from conceptome.attribution.listing import differences
 from conceptome.core import Csr, Edits, Pairs
 from conceptome.counterfactuals.clusters import cluster_labels
 
@@ -28,10 +31,23 @@ class Plan:
     edited: Int[np.ndarray, " rows"]
     """Position of the cell that is edited: the factual, or with ``"insert"`` the counterfactual."""
     edits: Edits
-    """One edit per True of `differs`, in row-major order."""
-    differs: Bool[np.ndarray, "rows units"]
-    """Whether a gene (or set of genes) changes something."""
+    """One for each gene (or set of genes) that changes something in a row; row by row, genes ascending."""
+    row: Int[np.ndarray, " edits"]
+    unit: Int[np.ndarray, " edits"]
+    """Gene, or set of genes, of each edit."""
+    n_units: int
     cluster: Int[np.ndarray, " rows"]
+
+    @cached_property
+    def differs(self) -> Bool[np.ndarray, "rows units"]:
+        """Whether a gene (or set of genes) changes something."""
+        return self.spread(np.ones(len(self.edits), dtype=bool))
+
+    def spread(self, values: Shaped[np.ndarray, " edits"]) -> Shaped[np.ndarray, "rows units"]:
+        """Put one value per edit into a matrix of rows and units, 0 elsewhere."""
+        matrix = np.zeros((len(self.rows), self.n_units), dtype=values.dtype)
+        matrix.ravel()[self.row * self.n_units + self.unit] = values
+        return matrix
 
     @property
     def sign(self) -> int:
@@ -90,36 +106,40 @@ class Planner:
         edited, lender = factual[rows], counterfactual[rows]
         if self.intervention == "insert":
             edited, lender = lender, edited
-        values = expression[edited].toarray()
-        new = self._new(values.shape, expression, lender, pairs)
-        differs = (values != new) & self.known
-        if self.intervention == "gene_set":
-            differs, edits = self._by_set(edited, new, differs)
+        if self.intervention == "mean":
+            indptr, gene, value = self._towards_mean(expression[edited], int(pairs.concept[0]))
         else:
-            row, gene = np.nonzero(differs)
-            edits = Edits.single(edited[row], gene, np.asarray(new[row, gene]))
-        return Plan(rows, factual[rows], edited, edits, differs, cluster)
+            lent = lender if self.intervention in NEEDS_COUNTERFACTUAL else None
+            indptr, gene, value = differences(expression, edited, lent, self.known)
+        row = np.repeat(np.arange(len(rows)), np.diff(indptr))
+        edits, n_units = Edits.single(edited[row], gene, value), expression.shape[1]
+        if self.intervention == "gene_set":
+            row, gene, edits = self._by_set(edited, row, edits, n_genes=n_units)
+            n_units = len(self.sets)
+        return Plan(rows, factual[rows], edited, edits, row, gene, n_units, cluster)
 
-    def _new(
-        self, shape: tuple[int, ...], expression: Csr, lender: Int[np.ndarray, " rows"], pairs: Pairs
-    ) -> Float[np.ndarray, "rows genes"]:
-        if self.intervention in NEEDS_COUNTERFACTUAL:
-            return np.asarray(expression[lender].toarray())
-        new = self.means[int(pairs.concept[0])] if self.intervention == "mean" else np.zeros(shape[1])
-        return np.broadcast_to(new, shape)
+    def _towards_mean(
+        self, expression: Csr, concept: int
+    ) -> tuple[Int[np.ndarray, " rows_plus_one"], Int[np.ndarray, " some"], Float[np.ndarray, " some"]]:
+        """List what differs from the mean of the cells in which the concept is inactive."""
+        mean = self.means[concept]
+        differs = (expression.toarray() != mean) & self.known
+        gene = np.nonzero(differs)[1]
+        return np.concatenate([[0], np.cumsum(differs.sum(axis=1))]), gene, np.asarray(mean[gene])
 
     def _by_set(
-        self,
-        edited: Int[np.ndarray, " rows"],
-        new: Float[np.ndarray, "rows genes"],
-        differs: Bool[np.ndarray, "rows genes"],
-    ) -> tuple[Bool[np.ndarray, "rows sets"], Edits]:
-        """Edit all genes of a set that differ, together."""
-        lengths = np.column_stack([differs[:, members].sum(axis=1) for members in self.sets])
-        genes = [members[differs[row, members]] for row in range(len(edited)) for members in self.sets]
-        flat = np.concatenate([np.zeros(0, dtype=np.int64), *genes])
-        row_of_change = np.repeat(np.arange(len(edited)), lengths.sum(axis=1))
-        any_differs = lengths > 0
-        indptr = np.concatenate([[0], np.cumsum(lengths[any_differs])])
-        cells = edited[np.nonzero(any_differs)[0]]
-        return any_differs, Edits(cells, indptr, flat, new[row_of_change, flat])
+        self, edited: Int[np.ndarray, " rows"], row: Int[np.ndarray, " edits"], edits: Edits, *, n_genes: int
+    ) -> tuple[Int[np.ndarray, " sets"], Int[np.ndarray, " sets"], Edits]:
+        """Edit all genes of a set that differ, together; return row and set of each edit, and the edits."""
+        shape = (len(edited), n_genes)
+        place = sp.csr_array((np.arange(1, len(row) + 1), (row, edits.genes)), shape=shape)
+        chosen = [place[:, members] for members in self.sets]
+        lengths = np.column_stack([np.diff(part.indptr) for part in chosen])
+        own, chosen_set = np.nonzero(lengths)
+        changes = [
+            part.data[part.indptr[r] : part.indptr[r + 1]] for r in range(len(edited)) for part in chosen
+        ]
+        at = np.concatenate([np.zeros(0, dtype=np.int64), *changes]) - 1
+        indptr = np.concatenate([[0], np.cumsum(lengths[own, chosen_set])])
+        together = Edits(edited[own], indptr, edits.genes[at], edits.values[at])
+        return own, chosen_set, together

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from anndata import AnnData
 from jaxtyping import Bool, Float, Int
 
-from conceptome.attribution.response import Cells, Responder
+from conceptome.attribution.response import Cells, Reader
 from conceptome.core import Pairs
 
 
@@ -24,11 +23,11 @@ class PairCells:
     """Whether the encoder knows the gene and its values differ."""
 
     @classmethod
-    def of(cls, adata: AnnData, responder: Responder, pairs: Pairs) -> PairCells:
+    def of(cls, reader: Reader, pairs: Pairs) -> PairCells:
         """Read the cells of some pairs."""
         rows, positions = np.unique([pairs.factual, pairs.counterfactual], return_inverse=True)
-        cells = Cells.of(adata, responder.encoder, rows)
+        cells = reader.read(rows)
         ends = positions.reshape(2, len(pairs))
-        values = cells.expression[ends.ravel()].toarray().reshape(2, len(pairs), adata.n_vars)
-        differs = (values[0] != values[1]) & responder.encoder.known(adata)
+        values = cells.expression[ends.ravel()].toarray().reshape(2, len(pairs), -1)
+        differs = (values[0] != values[1]) & reader.known
         return cls(cells, ends, values, differs)

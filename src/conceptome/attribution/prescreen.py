@@ -25,9 +25,9 @@ class Answers:
     before: Float[np.ndarray, "cells 2"]
     after: Float[np.ndarray, "edits 2"]
     """Edits of all plans, in their order."""
-    exact: Bool[np.ndarray, " edits"]
-    """Whether the edited cell was embedded; else it was estimated."""
-    recall: Float[np.ndarray, " 3"]
+    exact: Bool[np.ndarray, " edits"] | None
+    """Whether the edited cell was embedded; else it was estimated. None where all were embedded."""
+    recall: Float[np.ndarray, " 3"] | None
     """See `Attributions.recall`."""
 
 
@@ -75,7 +75,7 @@ class Prescreen:
         after = self._estimated(responder, cells, edits, concept)
         guessed = after - before[edits.cells]
         chosen = self._chosen(plans, guessed)
-        own = np.nonzero(plans[0].differs)[0]
+        own = plans[0].row
         rng = np.random.default_rng([self.seed, concept])
         rows = rng.permutation(len(plans[0].rows))[:N_CHECKED]
         checked = np.isin(own, rows)
@@ -110,12 +110,12 @@ class Prescreen:
         failed = ~np.isfinite(strength)  # such as of a token that had all the attention of another
         strength, start, chosen = np.where(failed, np.inf, strength), 0, []
         for plan in plans:
-            pair, gene = np.nonzero(plan.differs)
+            pair, gene = plan.row, plan.unit
             stop = start + len(pair)
             place = _places_within(pair, -strength[start:stop])
             largest = place < self.n_genes
             times, differing = (
-                np.bincount(gene[part], minlength=plan.differs.shape[1]) for part in (largest, slice(None))
+                np.bincount(gene[part], minlength=plan.n_units) for part in (largest, slice(None))
             )
             often = times >= OFTEN * differing
             chosen.append(largest | often[gene])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
 from anndata import AnnData
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from conceptome.attribution.kernels import respond
+from conceptome.attribution.kernels import respond, stand
+from conceptome.attribution.listing import held
 from conceptome.attribution.memory import Key, Memory
 from conceptome.core import (
     ConceptRule,
@@ -19,26 +20,78 @@ from conceptome.core import (
     Encoder,
     HiddenLayer,
     OneHiddenLayer,
+    Pairs,
     ThresholdedConcepts,
     map_blocks,
 )
 
 EDITS_PER_CALL = 65_536  # fixed, so that results do not depend on the batch size; bounds the memory
+HELD_CELLS = 8192  # read at once, if there are no more; bounds the memory
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
     """Some cells of an AnnData, and what the encoder reads of them."""
 
+    adata: AnnData
     rows: Int[np.ndarray, " cells"]
-    view: AnnData
     expression: Csr
+    """Canonical."""
+    layer: HiddenLayer | None
+    """None where the encoder has no single hidden layer."""
 
     @classmethod
     def of(cls, adata: AnnData, encoder: Encoder, rows: Int[np.ndarray, " cells"]) -> Cells:
         """Read cells by their rows, each once."""
         view = adata[rows]
-        return cls(rows, view, encoder.expression(view))
+        expression = encoder.expression(view)
+        if not expression.has_canonical_format:
+            expression = expression.copy()
+            expression.sum_duplicates()
+        layer = encoder.hidden_layer(view) if isinstance(encoder, OneHiddenLayer) else None
+        return cls(adata, rows, expression, layer)
+
+    @cached_property
+    def view(self) -> AnnData:
+        """The cells as the encoder takes them."""
+        return self.adata[self.rows]
+
+    def take(self, positions: Int[np.ndarray, " some"]) -> Cells:
+        """Take some of the cells."""
+        layer = self.layer and replace(self.layer, first=self.layer.first[positions])
+        return Cells(self.adata, self.rows[positions], self.expression[positions], layer)
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """Reads cells for several concepts: to find the model's genes in the data takes longer than to read."""
+
+    adata: AnnData
+    encoder: Encoder
+    rows: Int[np.ndarray, " all_cells"]
+    """All cells that will be asked for, ascending."""
+
+    @classmethod
+    def of(cls, adata: AnnData, encoder: Encoder, pairs: Pairs) -> Reader:
+        """Prepare for the cells of some pairs and of their null pairs."""
+        parts = [pairs] if pairs.null is None else [pairs, pairs.null]
+        ends = [cells for part in parts for cells in (part.factual, part.counterfactual)]
+        return cls(adata, encoder, np.unique(np.concatenate(ends)))
+
+    @cached_property
+    def known(self) -> Bool[np.ndarray, " genes"]:
+        """Which columns the encoder reads."""
+        return self.encoder.known(self.adata)
+
+    def read(self, rows: Int[np.ndarray, " cells"]) -> Cells:
+        """Read cells by their rows, each once."""
+        if len(self.rows) > HELD_CELLS:
+            return Cells.of(self.adata, self.encoder, rows)
+        return self._held.take(np.searchsorted(self.rows, rows))
+
+    @cached_property
+    def _held(self) -> Cells:
+        return Cells.of(self.adata, self.encoder, self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +122,8 @@ class Responder:
         Activation and pre-activation after each edit, float64.
         """
         rule = self._rule(concept)
-        layer = self._layer(cells.view) if rule else None
-        if rule and layer:
-            return _within(cells.expression, layer, rule, edits=edits, concept=concept)
+        if rule and cells.layer:
+            return _within(cells.expression, cells.layer, rule, edits=edits, concept=concept)
         response = np.empty((len(edits), 2))
         for start in range(0, len(edits), EDITS_PER_CALL):
             part = np.arange(start, min(start + EDITS_PER_CALL, len(edits)))
@@ -90,9 +142,6 @@ class Responder:
         if self.short_cuts and isinstance(self.dictionary, ThresholdedConcepts):
             return self.dictionary.concept_rule(concept)
         return None
-
-    def _layer(self, view: AnnData) -> HiddenLayer | None:
-        return self.encoder.hidden_layer(view) if isinstance(self.encoder, OneHiddenLayer) else None
 
     @cached_property
     def _memory(self) -> Memory:
@@ -131,31 +180,23 @@ def _within(
     expression: Csr, layer: HiddenLayer, rule: ConceptRule, *, edits: Edits, concept: int
 ) -> Float[np.ndarray, "edits 2"]:
     """Measure a concept in edited cells without leaving the hidden layer."""
-    pre = (np.maximum(layer.first, 0) @ layer.readout + layer.constant) @ rule.weights.T + rule.biases
-    cell_of_change = np.repeat(edits.cells, np.diff(edits.indptr))
-    old = np.zeros(0)  # scipy answers an empty question with a sparse array
-    if len(edits.genes):
-        old = np.asarray(expression[cell_of_change, edits.genes]).ravel()
+    old = held(expression, np.repeat(edits.cells, np.diff(edits.indptr)), edits.genes)
     change = np.log1p(edits.values) - np.log1p(old) if layer.log1p else edits.values - old
+    pre = (np.maximum(layer.first, 0) @ layer.readout + layer.constant) @ rule.weights.T + rule.biases
+    slopes = rule.weights @ layer.readout.T
+    n_cells, n_concepts = pre.shape
+    norms, safe, inside = np.empty(n_concepts), np.empty(n_cells), np.empty(n_cells, dtype=bool)
+    k = rule.k or 0
+    if k:
+        stand(pre, slopes, concept, k, norms, safe, inside)
     response = np.empty((len(edits), 2))
     respond(
         (edits.cells, edits.indptr, layer.column[edits.genes], change),
-        (layer.first, layer.by_gene, np.ascontiguousarray(layer.readout.T)),
-        (rule.weights, pre, _weakest_of_strongest(pre, concept, rule.k)),
+        (layer.first, layer.by_gene, slopes),
+        (pre, norms, safe, inside),
         concept,
         rule.threshold,
-        rule.k or 0,
+        k,
         response,
     )
     return response
-
-
-def _weakest_of_strongest(
-    pre: Float[np.ndarray, "cells concepts"], concept: int, k: int | None
-) -> Float[np.ndarray, " cells"]:
-    """Find the k-th largest pre-activation among the rivals of a concept; -inf where there are fewer."""
-    n_rivals = pre.shape[1] - 1
-    if k is None or k > n_rivals:
-        return np.full(len(pre), -np.inf)
-    rivals = np.delete(pre, concept, axis=1)
-    return np.asarray(np.partition(rivals, n_rivals - k, axis=1)[:, n_rivals - k])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,9 @@ from jaxtyping import Bool, Float
 from scipy.stats import spearmanr
 from tqdm.auto import tqdm
 
-from conceptome.attribution.edit_effects import open_probe
+from conceptome.attribution.edit_effects import Probe, open_probe
 from conceptome.attribution.pair_cells import PairCells
-from conceptome.attribution.response import Responder
+from conceptome.attribution.response import Reader, Responder
 from conceptome.attribution.synergy import PAIRS_PER_CALL, attributed
 from conceptome.core import (
     Attributions,
@@ -86,34 +87,38 @@ def sanity_check(  # noqa: PLR0913
     if attributions.intervention != "substitute":
         msg = f"The attributions are by {attributions.intervention!r}. Check those of 'substitute'."
         raise InputError(msg)
-    open_probe(adata, encoder, dictionary, pairs)
-    responder = Responder(encoder.reinitialised(seed=seed), dictionary, batch_size, device)
+    forgetful = encoder.reinitialised(seed=seed)
+    probe = replace(
+        open_probe(adata, encoder, dictionary, pairs),
+        reader=Reader.of(adata, forgetful, pairs),
+        responder=Responder(forgetful, dictionary, batch_size, device),
+    )
     rows = []
     for concept in tqdm(
         attributed(pairs, attributions, concepts), desc="sanity check", unit="concept", disable=None
     ):
         before = attributions.effect_pre[attributions.concepts == concept][0]
-        after, differs = _mean_effect(adata, responder, pairs.of(concept))
+        after, differs = _mean_effect(probe, pairs.of(concept))
         compared = differs & np.isfinite(before)
         rows.append((concept, _correlation(before[compared], after[compared]), int(compared.sum())))
     return pd.DataFrame(rows, columns=["concept", "spearman", "n_genes"])
 
 
 def _mean_effect(
-    adata: AnnData, responder: Responder, pairs: Pairs
+    probe: Probe, pairs: Pairs
 ) -> tuple[Float[np.ndarray, " genes"], Bool[np.ndarray, " genes"]]:
     """Average the effects of single substitutions on the pre-activation; tell which genes differ anywhere."""
-    total, differs = np.zeros(adata.n_vars), np.zeros(adata.n_vars, dtype=bool)
+    total, differs = np.zeros(probe.adata.n_vars), np.zeros(probe.adata.n_vars, dtype=bool)
     n_counterfactuals = np.bincount(pairs.pair)[pairs.pair]
     for start in range(0, len(pairs), PAIRS_PER_CALL):
         rows = np.arange(start, min(start + PAIRS_PER_CALL, len(pairs)))
-        sides = PairCells.of(adata, responder, pairs.take(rows))
+        sides = PairCells.of(probe.reader, pairs.take(rows))
         pair, gene = np.nonzero(sides.differs)
         edits = Edits.single(sides.ends[0, pair], gene, sides.values[1, pair, gene])
         unedited = Edits.noop(len(sides.cells.rows))
-        pre = responder.respond(sides.cells, unedited.followed_by(edits), int(pairs.concept[0]))[:, 1]
+        pre = probe.responder.respond(sides.cells, unedited.followed_by(edits), int(pairs.concept[0]))[:, 1]
         effect = pre[sides.ends[0, pair]] - pre[len(unedited) :]
-        total += np.bincount(gene, effect / n_counterfactuals[rows][pair], minlength=adata.n_vars)
+        total += np.bincount(gene, effect / n_counterfactuals[rows][pair], minlength=probe.adata.n_vars)
         differs |= sides.differs.any(axis=0)
     return total / len(np.unique(pairs.pair)), differs
 

@@ -12,9 +12,8 @@ from anndata import AnnData
 from jaxtyping import Float, Int
 from tqdm.auto import tqdm
 
-from conceptome.attribution.edit_effects import open_probe
+from conceptome.attribution.edit_effects import Probe, open_probe
 from conceptome.attribution.pair_cells import PairCells
-from conceptome.attribution.response import Responder
 from conceptome.core import Attributions, Dictionary, Edits, Encoder, InputError, Pairs, require_at_least
 
 PAIRS_PER_CALL = 64
@@ -104,8 +103,8 @@ def redundancy(  # noqa: PLR0913
         found = f"attributions has {len(attributions.genes)} genes that are not the {adata.n_vars} of adata"
         msg = f"{found} in their order. Pass the cells that were attributed, and scores of single genes."
         raise InputError(msg)
-    responder = open_probe(adata, encoder, dictionary, pairs, batch_size=batch_size, device=device).responder
-    known = encoder.known(adata)
+    probe = open_probe(adata, encoder, dictionary, pairs, batch_size=batch_size, device=device)
+    known = probe.reader.known
     named = {
         name: np.flatnonzero(adata.var_names.isin(list(genes)) & known) for name, genes in gene_sets.items()
     }
@@ -116,7 +115,7 @@ def redundancy(  # noqa: PLR0913
         scores = attributions.attribution[attributions.concepts == concept][0]
         sets = ({TOP: _supporters(scores, n_genes)} if n_genes else {}) | named
         own = pairs.of(concept)
-        parts = list(_effects(adata, responder, own, sets))
+        parts = list(_effects(probe, own, sets))
         merged = {
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("together", "apart", "n_differing", "activation")
@@ -162,16 +161,16 @@ def _supporters(scores: Float[np.ndarray, " genes"], n_genes: int) -> Int[np.nda
     return np.asarray(order[np.nan_to_num(scores)[order] > 0])
 
 
-def _effects(adata: AnnData, responder: Responder, pairs: Pairs, sets: GeneColumns) -> Iterator[_SetEffects]:
+def _effects(probe: Probe, pairs: Pairs, sets: GeneColumns) -> Iterator[_SetEffects]:
     """Measure all sets, some pairs at a time."""
     all_genes = np.unique(np.concatenate(list(sets.values())))
     member = np.stack([np.isin(all_genes, genes) for genes in sets.values()])
     for start in range(0, len(pairs), PAIRS_PER_CALL):
         own = pairs.take(np.arange(start, min(start + PAIRS_PER_CALL, len(pairs))))
-        sides = PairCells.of(adata, responder, own)
+        sides = PairCells.of(probe.reader, own)
         differs = sides.differs[:, all_genes]
         lent = sides.values[1][:, all_genes]
-        respond = partial(responder.respond, sides.cells, concept=int(own.concept[0]))
+        respond = partial(probe.responder.respond, sides.cells, concept=int(own.concept[0]))
         before = respond(Edits.noop(len(sides.cells.rows)))[sides.ends[0], 0]
         pair, column = np.nonzero(differs)
         single = respond(Edits.single(sides.ends[0][pair], all_genes[column], lent[pair, column]))
