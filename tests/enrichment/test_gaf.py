@@ -3,7 +3,7 @@ import gzip
 import pytest
 
 from conceptome.core import InputError
-from conceptome.enrichment import read_gaf, read_obo
+from conceptome.enrichment import load_gene_sets, read_gaf, read_obo
 
 OBO = "[Term]\nid: GO:0000001\nname: leaf\nalt_id: GO:0000009\n"
 
@@ -95,3 +95,21 @@ def test_refuses_what_is_no_gaf_file(tmp_path, text, message):
     with pytest.raises(InputError) as caught:
         read_gaf(path)
     assert message in str(caught.value)
+
+
+def test_a_gaf_is_loaded_with_its_ontology(gaf, tmp_path):
+    (tmp_path / "go.obo").write_text(
+        OBO + "is_a: GO:0000002\n\n[Term]\nid: GO:0000002\nname: stem\n\n[Term]\nid: GO:0008150\nname: root\n"
+    )
+    sets = load_gene_sets(gaf, ontology=read_obo(tmp_path / "go.obo"))
+    assert sets.collection == "few"
+    assert dict(zip(sets.names, sets.members, strict=True)) == {
+        "leaf": ("CD3E", "CD3D", "CD19"),
+        "stem": ("CD3E", "CD3D", "LYZ", "CD19"),
+    }
+    with pytest.raises(InputError) as error:
+        load_gene_sets(gaf)
+    assert str(error.value) == (
+        f"{gaf} holds annotations, which count for all terms above; that takes their ontology. Give its "
+        "OBO file, such as --ontology go-basic.obo."
+    )

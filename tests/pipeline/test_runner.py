@@ -9,8 +9,9 @@ import pytest
 
 import conceptome as cm
 from conceptome.attribution.rows import RowMaker
+from conceptome.cli import main
 from conceptome.core import ENRICHMENT_COLUMNS, BundleError, InputError
-from conceptome.pipeline import RunConfig, describe_run, run, stages
+from conceptome.pipeline import RunConfig, config_of, describe_run, run, stages
 from conceptome.pipeline.context import Run
 from conceptome.pipeline.folder import RunFolder, checksum
 
@@ -167,15 +168,22 @@ def test_a_changed_setting_repeats_only_what_depends_on_it(finished, tmp_path, c
 
 
 @pytest.mark.parametrize("method", ["ulm", "ora"])
-def test_another_method_repeats_the_enrichment_alone(finished, tmp_path, caplog, method):
+def test_the_command_enrich_repeats_the_enrichment_alone(finished, tmp_path, capsys, method):
     import shutil
 
     shutil.copytree(finished, tmp_path / "run")
-    with caplog.at_level("INFO", logger="conceptome"):
-        run(settings(tmp_path / "run", enrichment_method=method))
-    kept = {message.split()[1].rstrip(":") for message in caplog.messages if "kept" in message}
-    assert kept == {"embed", "train", "match", "attribute", "compare", "evaluate", "stability", "layout"}
-    folder = Run(settings(tmp_path / "run", enrichment_method=method), RunFolder(tmp_path / "run"))
+    before = RunFolder(finished).manifest["stages"]
+    assert main(["enrich", str(tmp_path / "run"), "--enrichment-method", method]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("Enrichment: ")
+    assert "under expression-matched sets: " in told
+    named = pd.read_parquet(tmp_path / "run" / "concepts.parquet").nlargest(1, "confidence")
+    assert f"{named['auto_name'].iloc[0]} (confidence {named['confidence'].iloc[0]:.2f})" in told
+    after = RunFolder(tmp_path / "run").manifest["stages"]
+    assert {name for name in after if after[name] != before[name]} == {"enrich", "summarise", "report"}
+    config = replace(settings(tmp_path / "run"), enrichment_method=method)
+    assert config_of(tmp_path / "run", {}) == config
+    folder = Run(config, RunFolder(tmp_path / "run"))
     for name in ("enrichment", "enrichment_de"):
         record = folder.enrichment(name)
         assert record.method == method

@@ -8,7 +8,7 @@ import sys
 import traceback
 
 import conceptome
-from conceptome.cli import attribute, bundle, download, evaluate, look, run, train
+from conceptome.cli import attribute, bundle, download, enrich, evaluate, look, run, train
 from conceptome.cli.shared import EXIT_ERROR, EXIT_INTERRUPTED
 from conceptome.core.errors import ConceptomeError
 
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"conceptome {conceptome.__version__}")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (run, train, attribute, evaluate, bundle, look, download):
+    for module in (run, train, attribute, enrich, evaluate, bundle, look, download):
         module.add_verbs(verbs)
     return parser
 

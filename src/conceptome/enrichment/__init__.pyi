@@ -4,11 +4,11 @@ from .decorrelation import decorrelate as decorrelate
 from .gaf import Annotations as Annotations
 from .gaf import read_gaf as read_gaf
 from .gene_matching import match_genes as match_genes
-from .gene_set_files import load_gene_sets as load_gene_sets
 from .gene_set_files import read_gmt as read_gmt
 from .gene_set_files import read_gmx as read_gmx
 from .gene_set_files import read_msigdb_json as read_msigdb_json
 from .gene_set_files import read_panglaodb as read_panglaodb
+from .gene_set_loading import load_gene_sets as load_gene_sets
 from .gene_sets import GeneSets as GeneSets
 from .linear_model import ulm as ulm
 from .methods import enrich as enrich

@@ -5,18 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import replace
-from importlib import resources
 from itertools import dropwhile, zip_longest
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from conceptome.core import InputError
-from conceptome.data.download import Download
-from conceptome.data.fetching import cache_folder
-from conceptome.data.gene_set_registry import COLLECTIONS, COLLECTRI, PANGLAODB
 from conceptome.enrichment.gene_sets import GeneSets
-from conceptome.enrichment.networks import read_network
 from conceptome.enrichment.text_lines import numbered_lines
 
 TermIds: TypeAlias = Literal["auto", "first"]
@@ -205,60 +199,6 @@ def read_panglaodb(path: Path | str, *, species: Literal["Hs", "Mm"] = "Hs") -> 
             if species in of.split() and canonical == "1" and gene:
                 markers.setdefault(cell_type, []).append(gene)
     return GeneSets.from_mapping(markers, collection="panglaodb")
-
-
-def load_gene_sets(name_or_path: Path | str) -> GeneSets:
-    """Load a collection that comes with Conceptome or was fetched, or a file.
-
-    Parameters
-    ----------
-    name_or_path
-        Name of a shipped collection, such as ``"immune-starter"``, or of one that ``conceptome data fetch``
-        brought, such as ``"hallmark"``; or the path of a file: ``.gmx``, MSigDB's ``.json``, anything else is
-        read as GMT; each may be gzipped.
-
-    Returns
-    -------
-    The collection.
-
-    Raises
-    ------
-    InputError
-        If it is neither of these, or was not fetched yet.
-    """
-    folder = resources.files("conceptome.enrichment") / "collections"
-    shipped = {
-        entry.name.removesuffix(".gmt"): entry for entry in folder.iterdir() if entry.name.endswith(".gmt")
-    }
-    if str(name_or_path) in shipped:
-        with resources.as_file(shipped[str(name_or_path)]) as path:
-            return read_gmt(path, ids="first")
-    known = {download.name: download for download in COLLECTIONS}
-    if str(name_or_path) in known:
-        return _fetched(known[str(name_or_path)])
-    if not Path(name_or_path).exists():
-        msg = (
-            f"{str(name_or_path)!r} is neither a shipped collection ({', '.join(sorted(shipped))}), nor one "
-            f"to fetch ({', '.join(known)}), nor an existing file. Give one of these names or a path."
-        )
-        raise InputError(msg)
-    kind = SUFFIX.search(Path(name_or_path).name)
-    return READERS[kind[1].lower() if kind else "gmt"](name_or_path)
-
-
-def _fetched(download: Download) -> GeneSets:
-    """Read a collection from the cache, under the name of the download."""
-    path = cache_folder() / download.name / download.files[0].name
-    if not path.is_file():
-        msg = (
-            f"The collection {download.name} is not at {path}. Run: conceptome data fetch {download.name} "
-            f"(licence: {download.licence})"
-        )
-        raise InputError(msg)
-    if download is PANGLAODB:
-        return read_panglaodb(path)
-    sets = read_network(path) if download is COLLECTRI else read_gmt(path)
-    return replace(sets, collection=download.name)
 
 
 def _collection(path: Path, rows: Iterable[Row], ids: TermIds) -> GeneSets:

@@ -7,6 +7,7 @@ from .config import RunConfig as RunConfig
 from .config import build_config as build_config
 from .config import config_of as config_of
 from .config import field_documentation as field_documentation
+from .enrichment_words import describe_enrichment as describe_enrichment
 from .evaluation_words import describe_evaluation as describe_evaluation
 from .folder import RunFolder as RunFolder
 from .overview import describe_drivers as describe_drivers

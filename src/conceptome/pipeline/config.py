@@ -43,7 +43,8 @@ class RunConfig:
     """Table of symbols and Ensembl ids, for data that hold only one of them: a .csv, .tsv or .txt, or hgnc
     (after: conceptome data fetch hgnc)."""
     gene_sets: tuple[str, ...] = ("immune-starter",)
-    """GMT files, or names of shipped collections, to name concepts with."""
+    """Names of collections, shipped or fetched, or files (GMT, GMX, MSigDB's JSON; GAF with --ontology), to
+    name concepts with."""
     ontology: str | None = None
     """OBO file of the gene sets' ontology, such as go-basic.obo: findings are then grouped into themes by
     meaning, not by the genes they share."""

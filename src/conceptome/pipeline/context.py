@@ -115,7 +115,7 @@ class Run:
     @cached_property
     def gene_sets(self) -> list[GeneSets]:
         """The collections that name concepts."""
-        return [enrichment.load_gene_sets(name) for name in self.config.gene_sets]
+        return [enrichment.load_gene_sets(name, ontology=self.ontology) for name in self.config.gene_sets]
 
     @property
     def sides(self) -> pd.DataFrame:
