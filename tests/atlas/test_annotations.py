@@ -14,6 +14,8 @@ FIRST = Annotation(
     concept=3, author="Ada", key="first-save", label="NK cells", interpretability=4, notes="GNLY"
 )
 
+NO_TEXT = "a character that is no text (a zero or half a surrogate pair). Remove it."
+
 
 @pytest.fixture
 def store(tmp_path):
@@ -84,6 +86,8 @@ def test_revisions_cannot_be_changed_or_deleted(store):
         ({"interpretability": 5}, "interpretability is 5, expected 0 to 4, or nothing."),
         ({"confidence": -1}, "confidence is -1, expected 0 to 4, or nothing."),
         ({"label": "x" * 201}, "label has 201 characters, at most 200 are kept."),
+        ({"notes": "x\x00"}, f"notes holds {NO_TEXT}"),
+        ({"author": "\ud800"}, f"author holds {NO_TEXT}"),
         ({"author": " "}, "author is empty. Say who writes this."),
         ({"key": "short"}, "key is 'short', expected 8 to 64 letters, digits, - or _."),
     ],
@@ -215,3 +219,14 @@ def test_a_disk_that_fails_fails_every_save_that_waits_for_it(store, monkeypatch
         store.save(replace(FIRST, concept=5, key="never-kept"))
     monkeypatch.undo()
     assert store.save(replace(FIRST, concept=5, key="kept-now"))[1]
+
+
+def test_what_cannot_be_written_can_still_be_read(store, monkeypatch):
+    store.save(FIRST)
+    store.close()
+    monkeypatch.setattr(annotation_file.os, "access", lambda place, mode: place != store.path.parent)
+    assert store.obstacle == f"{store.path.parent} cannot be written by this user."
+    assert store.newest()["label"] == ["NK cells"]
+    with pytest.raises(BundleError, match="attempt to write a readonly database"):
+        store.save(replace(FIRST, concept=4, key="second-save"))
+    assert [path.name for path in store.path.parent.iterdir()] == [store.path.name]

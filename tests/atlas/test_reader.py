@@ -1,9 +1,13 @@
 """Atlases that are not what they should be are refused before anything is served."""
 
+import gzip
 import json
+import os
 import shutil
 import sqlite3
+import struct
 
+import numpy as np
 import pytest
 
 from conceptome import atlas
@@ -43,6 +47,11 @@ def test_what_is_no_atlas(tmp_path):
         f"conceptome build RUN --out {tmp_path}"
     )
     (tmp_path / "manifest.json").write_text('{"schema_version": 1, "stages": {}}')
+    assert refusal(tmp_path) == (
+        f"{tmp_path} is a run, not an atlas. Name its atlas, {tmp_path / 'atlas'}; if it has none, make it "
+        f"with: conceptome build {tmp_path}"
+    )
+    (tmp_path / "manifest.json").write_text('{"schema_version": 1}')
     assert refusal(tmp_path) == (
         f"{tmp_path} is no atlas: its manifest.json describes something else. Name the folder of an atlas."
     )
@@ -212,6 +221,70 @@ def test_an_index_that_leads_out_of_its_pack(copy):
     content["files"]["activations_index.u64"]["sha256"] = manifest.checksum(copy, "activations_index.u64")
     rewrite(copy, files=content["files"])
     assert refusal(copy) == damaged(copy, "activations_index.u64 does not fit activations.bin")
+
+
+def replace_file(folder, name, raw):
+    (folder / name).write_bytes(raw)
+    content = recorded(folder)
+    content["files"][name] = {"bytes": len(raw), "sha256": manifest.checksum(folder, name)}
+    rewrite(folder, files=content["files"])
+
+
+@pytest.mark.parametrize(
+    ("blob", "fault"),
+    [
+        (gzip.compress(bytes(10**7)), "holds more than 4,208 bytes"),
+        (gzip.compress(bytes(20))[:-4], "is no whole gzip"),
+        (b"no gzip at all", "is no gzip: Error -3"),
+        (gzip.compress(struct.pack("<If", 3, 1.0) + bytes(4)), "does not hold the cells that it says"),
+        (gzip.compress(struct.pack("<If", 2**31, 1.0) + bytes(9)), "does not hold the cells that it says"),
+    ],
+)
+def test_a_blob_that_unpacks_to_something_else(copy, blob, fault):
+    n = recorded(copy)["n_concepts"]
+    replace_file(copy, "activations.bin", blob)
+    replace_file(copy, "activations_index.u64", struct.pack(f"<{n + 1}Q", 0, *[len(blob)] * n))
+    message = f"number 0 of activations.bin {fault}"
+    with atlas.Atlas.open(copy) as opened, pytest.raises(BundleError, match=message):
+        opened.blob("activations", 0)
+    with pytest.raises(BundleError, match=message):
+        atlas.check(copy)
+
+
+def test_a_sheet_of_another_size(copy):
+    blob = gzip.compress(bytes(100))
+    replace_file(copy, "thumbs.bin", blob)
+    replace_file(copy, "thumbs_index.u64", struct.pack("<2Q", 0, len(blob)))
+    with pytest.raises(BundleError, match=r"number 0 of thumbs\.bin has 100 bytes, expected 73,728"):
+        atlas.check(copy)
+
+
+@pytest.mark.parametrize(("name", "value"), [("csr_index.uint", 0xFFFF), ("csr_indptr.u64", 2**40)])
+def test_cells_with_concepts_that_are_none(copy, name, value):
+    raw = np.frombuffer((copy / name).read_bytes(), recorded(copy)["arrays"][name]["dtype"]).copy()
+    raw[len(raw) // 2] = value
+    replace_file(copy, name, raw.tobytes())
+    with atlas.Atlas.open(copy) as opened, pytest.raises(BundleError) as caught:
+        atlas.require_whole(opened)
+    assert str(caught.value) == damaged(copy, "the concepts of its cells are not those of the atlas")
+
+
+@pytest.mark.parametrize("table", ["facts", "genes"])
+def test_more_rows_than_were_written(copy, table):
+    alter_database(copy, "DELETE FROM facts" if table == "facts" else "DELETE FROM genes WHERE gene = 0")
+    assert f"{table}, not " in refusal(copy)
+
+
+def test_a_text_too_long_for_a_table(copy):
+    alter_database(copy, "UPDATE concepts SET auto_name = printf('%.*c', 20000000, 'x') WHERE concept = 0")
+    with pytest.raises(BundleError, match="string or blob too big"):
+        atlas.check(copy)
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(copy):
+    (copy / "base.png").unlink()
+    os.mkfifo(copy / "base.png")
+    assert refusal(copy) == damaged(copy, "base.png is no regular file")
 
 
 def test_nothing_can_be_written_through_it(bundle):

@@ -35,6 +35,13 @@ def test_other_methods_are_refused(client, method):
     assert error(client.request(method, "/api/v1/concepts"), 405) == f"{method} is not allowed here."
 
 
+@pytest.mark.parametrize("path", ["/", "/api/v1/concepts", "/api/v1/concepts/0/activations"])
+def test_head_tells_what_get_would(client, path):
+    head, whole = client.head(path), client.get(path)
+    assert head.status_code == 200
+    assert head.headers == whole.headers
+
+
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:8001", "https://evil.com", "null", "http://localhost"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_other_origins_can_neither_read_nor_write(client, origin, method):

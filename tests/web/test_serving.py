@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conceptome.core import InputError, MissingExtraError
+from conceptome import web
+from conceptome.core import BundleError, InputError, MissingExtraError
 from conceptome.web import serve, serving
 
 
@@ -60,6 +61,21 @@ def test_a_damaged_atlas_is_one_line_and_no_server(small_bundle, tmp_path):
         f"conceptome: {copy} is damaged: coords.u16 is missing. Build it again, or copy it again from where "
         "it came.\n"
     )
+
+
+def test_flipped_bytes_of_large_files_are_found_before_anything_is_served(
+    small_bundle, tmp_path, monkeypatch
+):
+    copy = shutil.copytree(small_bundle, tmp_path / "copy.atlas")
+    raw = bytearray((copy / "activations.bin").read_bytes())
+    raw[-1] ^= 1
+    (copy / "activations.bin").write_bytes(raw)
+    monkeypatch.setattr("conceptome.atlas.reader.SMALL_BYTES", 0)
+    for act in (serve, web.export_html):
+        with pytest.raises(
+            BundleError, match=r"the bytes of activations\.bin are not those that were written"
+        ):
+            act(copy, **({"open_browser": False} if act is serve else {"out": tmp_path / "copy.html"}))
 
 
 def test_ctrl_c_ends_it_cleanly_and_it_loads_no_model(small_bundle):

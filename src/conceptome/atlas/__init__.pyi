@@ -8,6 +8,7 @@ from .building import build as build
 from .checking import check as check
 from .checking import describe as describe
 from .checking import is_atlas as is_atlas
+from .checking import require_whole as require_whole
 from .contents import Contents as Contents
 from .pages import as_table as as_table
 from .pages import explained as explained

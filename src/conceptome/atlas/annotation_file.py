@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
 from conceptome.core import BundleError
 
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a file of annotations, and make it if there is none.
+    """Open a file of annotations, and make it if there is none; one that cannot be written is only read.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = None
     try:
         connection = sqlite3.connect(
-            path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            _address(path), uri=True, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA synchronous = FULL")  # what was answered as saved survives a loss of power
@@ -64,6 +66,23 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.close()
         raise error if isinstance(error, BundleError) else BundleError(unusable(path, error)) from None
     return connection
+
+
+def obstacle(path: Path) -> str:
+    """Say why a file of annotations cannot be written; empty if it can. Its folder takes its journal."""
+    for target in (path, path.parent) if path.exists() else (path.parent,):
+        if not os.access(target, os.W_OK):
+            return f"{target} cannot be written by this user."
+    return ""
+
+
+def _address(path: Path) -> str:
+    """Name a file to SQLite. What cannot be written is read as it lies, unless a journal belongs to it."""
+    name = f"file:{quote(str(path.resolve()))}"
+    if not path.exists() or not obstacle(path):
+        return name
+    journal = path.with_name(f"{path.name}-wal")
+    return f"{name}?mode=ro" + ("" if journal.exists() and journal.stat().st_size else "&immutable=1")
 
 
 def unusable(path: Path, error: sqlite3.DatabaseError) -> str:

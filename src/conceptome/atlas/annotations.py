@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import re
 import sqlite3
 import threading
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from conceptome.atlas.annotation_file import connect, unusable
+from conceptome.atlas.annotation_file import connect, obstacle, unusable
 from conceptome.atlas.reader import Table
 from conceptome.atlas.spreadsheets import csv_text
 from conceptome.core import BundleError, InputError
@@ -27,6 +26,7 @@ FIELDS = (
 )
 LONGEST = {"author": 100, "label": 200, "category": 200, "notes": 10_000}
 SCORES = ("interpretability", "confidence")
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -63,6 +63,10 @@ class Annotation:
         for name, longest in LONGEST.items():
             if len(getattr(self, name)) > longest:
                 msg = f"{name} has {len(getattr(self, name)):,} characters, at most {longest:,} are kept."
+                raise InputError(msg)
+            if _NO_TEXT.search(getattr(self, name)):
+                why = "a character that is no text (a zero or half a surrogate pair)"
+                msg = f"{name} holds {why}. Remove it."
                 raise InputError(msg)
         for name in SCORES:
             if getattr(self, name) not in (None, 0, 1, 2, 3, 4):
@@ -121,8 +125,7 @@ class Annotations:
     @property
     def obstacle(self) -> str:
         """Why nothing can be written; empty if it can."""
-        target = self.path if self.path.exists() else self.path.parent
-        return "" if os.access(target, os.W_OK) else f"{target} cannot be written by this user."
+        return obstacle(self.path)
 
     def save(self, annotation: Annotation) -> tuple[dict[str, Any], bool]:
         """Add a revision.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from tqdm.auto import tqdm
 
 from conceptome.atlas.manifest import checksum, damaged
-from conceptome.atlas.reader import Atlas
+from conceptome.atlas.pages import WHOLE, whole_table
+from conceptome.atlas.reader import Atlas, Pack
 from conceptome.atlas.schema import FORMAT, MANIFEST
 from conceptome.core import BundleError
+
+BLOCK_VALUES = 2**22
 
 
 def check(path: Path | str) -> str:
@@ -31,22 +35,58 @@ def check(path: Path | str) -> str:
     """
     with Atlas.open(path) as atlas:
         files = atlas.manifest["files"]
-        wrong = [
-            name
-            for name, entry in tqdm(files.items(), desc="check", unit="file", disable=None)
-            if checksum(atlas.path, name) != entry["sha256"]
-        ]
-        if wrong:
-            why = f"the bytes of {', '.join(wrong)} are not those that were written"
-            raise BundleError(damaged(atlas.path, why))
-        faults = [row[0] for row in atlas.rows("PRAGMA integrity_check")]
+        require_whole(atlas)
+        for pack in get_args(Pack):
+            for position in range(atlas.n_blobs(pack)):
+                atlas.blob(pack, position)
+        for name in WHOLE:
+            whole_table(atlas, name)
+        faults = [str(row[0]).replace("\n", "; ") for row in atlas.rows("PRAGMA integrity_check(3)")]
         if faults != ["ok"]:
-            raise BundleError(damaged(atlas.path, f"SQLite finds: {'; '.join(faults[:3])}"))
+            raise BundleError(damaged(atlas.path, f"SQLite finds: {'; '.join(faults)}"))
         found = {item.relative_to(atlas.path).as_posix() for item in atlas.path.rglob("*") if item.is_file()}
         strange = sorted(found - set(files) - {MANIFEST})
         size = sum(entry["bytes"] for entry in files.values()) / 2**20
         text = f"{path} is whole: {len(files)} files, {size:,.1f} MB, digest {atlas.digest}."
         return f"{text} Not part of it: {', '.join(strange)}." if strange else text
+
+
+def require_whole(atlas: Atlas) -> None:
+    """Refuse an atlas of which any byte is not what was written; opening it has compared small files only.
+
+    Parameters
+    ----------
+    atlas
+        An open atlas.
+
+    Raises
+    ------
+    BundleError
+        If anything differs; the message names every file that does. Or if cells have concepts that are none.
+    """
+    files = atlas.manifest["files"]
+    wrong = [
+        name
+        for name, entry in tqdm(files.items(), desc="check", unit="file", disable=None, leave=False)
+        if checksum(atlas.path, name) != entry["sha256"]
+    ]
+    if wrong:
+        why = f"the bytes of {', '.join(wrong)} are not those that were written"
+        raise BundleError(damaged(atlas.path, why))
+    _require_sound_cells(atlas)
+
+
+def _require_sound_cells(atlas: Atlas) -> None:
+    """Compare the concepts of cells with the number of concepts, and where each cell begins with the next."""
+    shapes = {name: entry["shape"] for name, entry in atlas.manifest["arrays"].items()}
+    n_values = shapes["csr_index.uint"][0]
+    bounds = atlas.array("csr_indptr.u64")
+    sound = bounds[0] == 0 and bounds[-1] == n_values and bool((bounds[1:] >= bounds[:-1]).all())
+    for start in range(0, n_values, BLOCK_VALUES):
+        block = atlas.array("csr_index.uint", start, min(start + BLOCK_VALUES, n_values))
+        sound = sound and int(block.max()) < atlas.n_concepts
+    if not sound or shapes["csr_value.f16"] != [n_values]:
+        raise BundleError(damaged(atlas.path, "the concepts of its cells are not those of the atlas"))
 
 
 def describe(path: Path | str) -> str:

@@ -18,6 +18,8 @@ from conceptome.core import BundleError
 
 MAX_MANIFEST_BYTES = 16 * 2**20
 DIGEST_LENGTH = 32
+_OPEN = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_BINARY", "O_NONBLOCK"))
+"""Neither links nor, where a pipe lies in place of a file, waiting for somebody to write."""
 _SAFE = re.compile(r"(obs/)?[a-z0-9_]{1,64}\.[a-z0-9]{1,8}")
 _NEEDED = {
     "dictionary_id": str,
@@ -67,6 +69,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise BundleError(damaged(folder, f"{MANIFEST} is no JSON: {error}")) from None
+    if isinstance(content, dict) and "stages" in content:
+        msg = (
+            f"{folder} is a run, not an atlas. Name its atlas, {folder / 'atlas'}; if it has none, make it "
+            f"with: conceptome build {folder}"
+        )
+        raise BundleError(msg)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         msg = f"{folder} is no atlas: its {MANIFEST} describes something else. Name the folder of an atlas."
         raise BundleError(msg)
@@ -77,6 +85,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if wrong:
         raise BundleError(damaged(folder, f"{MANIFEST} lacks {', '.join(wrong)}"))
     _check_entries(folder, content)
+    if not isinstance(content["provenance"].get("versions", {}), dict):
+        raise BundleError(damaged(folder, f"{MANIFEST} does not tell versions"))
     return content
 
 
@@ -130,7 +140,7 @@ def open_file(folder: Path, name: str) -> Any:  # noqa: ANN401 - an unbuffered b
     if any(part.is_symlink() for part in (path, *within)):
         raise BundleError(damaged(folder, f"{name} is a link; an atlas holds its own files"))
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(path, _OPEN)
     except FileNotFoundError:
         raise BundleError(damaged(folder, f"{name} is missing")) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -31,6 +31,11 @@ from conceptome.core import BundleError, InputError
 
 SMALL_BYTES = 16 * 2**20
 """Files up to this size are compared with their checksums when an atlas is opened."""
+LARGE_TABLES = (
+    *("cells", "drivers", "findings", "curves", "themes", "pairs", "changes", "related", "groups"),
+    "associations",
+)
+"""Tables that are only ever read in parts."""
 MAX_VALUE_BYTES = 16 * 2**20
 """Of a single text or blob in the database."""
 SETTINGS = (
@@ -200,14 +205,17 @@ class Atlas:
         """Read one blob of a pack and unpack it; see `blob`."""
         return self._checked(pack, position)[1]
 
+    def n_blobs(self, pack: Pack) -> int:
+        """Count the entries of a pack."""
+        shape = self.manifest["arrays"].get(f"{pack}_index.u64", {"shape": [1]})["shape"]
+        return int(shape[0]) - 1
+
     def _checked(self, pack: Pack, position: int) -> tuple[bytes, bytes]:
         """Read a blob as it is, and unpacked to no more than what it may hold."""
-        name = f"{pack}_index.u64"
-        n_blobs = self.manifest["arrays"].get(name, {"shape": [1]})["shape"][0] - 1
-        if not 0 <= position < n_blobs:
-            msg = f"The atlas has {n_blobs} entries in {pack}, not number {position}."
+        if not 0 <= position < self.n_blobs(pack):
+            msg = f"The atlas has {self.n_blobs(pack)} entries in {pack}, not number {position}."
             raise InputError(msg)
-        start, stop = map(int, self.array(name, position, position + 2))
+        start, stop = map(int, self.array(f"{pack}_index.u64", position, position + 2))
         blob = self.read(f"{pack}.bin", start, stop - start)
         try:
             raw = unpack_sheet(blob) if pack == "thumbs" else unpack_raw_column(blob, self.n_cells)
@@ -280,6 +288,19 @@ class Atlas:
         if found != self._expected_schema():
             version = self.manifest["schema_version"]
             raise BundleError(damaged(self.path, f"{DATABASE} has other tables than schema {version}"))
+        self._check_rows()
+
+    def _check_rows(self) -> None:
+        """Count the rows of the tables that are read as a whole."""
+        described = self.manifest["tables"]
+        expected = {"concepts": self.n_concepts, "genes": self.n_genes}
+        for table in TABLES:
+            if table.name in LARGE_TABLES:
+                continue
+            wanted = expected.get(table.name, described.get(table.name, {}).get("rows"))
+            found = self.rows(f'SELECT count(*) FROM "{table.name}"')[0][0]
+            if found != wanted:
+                raise BundleError(damaged(self.path, f"{DATABASE} has {found:,} {table.name}, not {wanted}"))
 
     def _expected_schema(self) -> set[tuple[str, str]]:
         expected = {(SEARCH, CREATE_SEARCH)}

@@ -77,7 +77,7 @@ class RunFolder:
             complete = all(
                 {"digest", "files", "message", "seconds"} <= set(entry) for entry in stages.values()
             )
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise BundleError(self._damaged(error)) from None
         if version == SCHEMA_VERSION and not complete:
             raise BundleError(self._damaged("a stage lacks facts"))

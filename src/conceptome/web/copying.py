@@ -12,7 +12,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 import conceptome
-from conceptome.atlas import Annotations, Atlas
+from conceptome.atlas import Annotations, Atlas, require_whole
 from conceptome.core import BundleError
 from conceptome.web.copy_form import ONE_FILE, WHOLE, Excerpt, Form
 from conceptome.web.copy_page import data_block, page_parts
@@ -45,6 +45,7 @@ def export_html(atlas: Path | str, out: Path | str, *, form: Form = ONE_FILE) ->
     out = Path(out)
     _require_parent(out)
     with Atlas.open(atlas) as opened, Annotations.beside(atlas, opened.dictionary_id) as annotations:
+        require_whole(opened)
         excerpt = Excerpt(opened, form)
         before, after = page_parts(opened.manifest["title"], _about(excerpt, files=None), asks=False)
         scratch = out.with_name(f".{out.name}.{os.getpid()}")
@@ -87,6 +88,7 @@ def export_folder(atlas: Path | str, out: Path | str, *, form: Form = WHOLE) -> 
         raise BundleError(msg)
     out.parent.mkdir(parents=True, exist_ok=True)
     with Atlas.open(atlas) as opened, Annotations.beside(atlas, opened.dictionary_id) as annotations:
+        require_whole(opened)
         excerpt = Excerpt(opened, form)
         before, after = page_parts(opened.manifest["title"], _about(excerpt, files=FILES), asks=True)
         scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))

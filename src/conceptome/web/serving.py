@@ -10,13 +10,9 @@ import threading
 import time
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from conceptome.atlas import Annotations, Atlas
+from conceptome.atlas import Annotations, Atlas, require_whole
 from conceptome.core import InputError, require_extra
-
-if TYPE_CHECKING:
-    from conceptome.web.answers import KeptAnswers
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 WAIT_FOR_START = 30.0
@@ -57,6 +53,7 @@ def serve(path: Path | str, *, host: str = "127.0.0.1", port: int = 8000, open_b
         bound_socket(host, port) as listening,
         Annotations.beside(path, atlas.dictionary_id) as annotations,
     ):
+        require_whole(atlas)
         port = listening.getsockname()[1]
         if annotations.obstacle:
             logger.warning("Annotations cannot be saved: %s", annotations.obstacle)
@@ -73,7 +70,7 @@ def serve(path: Path | str, *, host: str = "127.0.0.1", port: int = 8000, open_b
                 timeout_graceful_shutdown=2,
             )
         )
-        threading.Thread(target=_pack_first, args=(app.state.kept, atlas), daemon=True).start()
+        app.state.kept.table(atlas, "concepts")  # asked first by everyone
         address = f"http://{'localhost' if ':' in host else host}:{port}/"
         logger.info("%s is open at %s (Ctrl-C ends)", path, address)
         if open_browser:
@@ -135,12 +132,6 @@ def bound_socket(host: str, port: int) -> socket.socket:
         )
         raise InputError(msg) from None
     return listening
-
-
-def _pack_first(kept: KeptAnswers, atlas: Atlas) -> None:
-    """Pack what the first page asks while the browser opens."""
-    with contextlib.suppress(InputError):  # closed again meanwhile
-        kept.table(atlas, "concepts")
 
 
 def _open_when_started(server: object, address: str) -> None:
