@@ -38,29 +38,6 @@ def embedding_values(
     return values
 
 
-def require_device(device: str) -> None:
-    """Refuse a device on which torch cannot compute here.
-
-    Parameters
-    ----------
-    device
-        Such as ``"cpu"`` or ``"cuda:1"``.
-
-    Raises
-    ------
-    InputError
-        If PyTorch knows no such device or finds none.
-    """
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        msg = f"device is {device!r}, which PyTorch cannot use here ({reason}). Use 'cpu'."
-        raise InputError(msg) from None
-
-
 def require_finite(n_broken: int, n_cells: int) -> None:
     """Refuse an embedding with NaN or infinite values.
 

@@ -16,7 +16,6 @@ from jaxtyping import Bool
 from conceptome.core import InputError, content_id, require_at_least
 from conceptome.dictionaries.affine import AffineDictionary
 from conceptome.dictionaries.checkpoint import Checkpoint, Journal
-from conceptome.dictionaries.checks import require_device
 from conceptome.dictionaries.fidelity import measure_fidelity
 from conceptome.dictionaries.heldout import HeldoutSplit
 from conceptome.dictionaries.options import D, TrainingOptions
@@ -100,7 +99,7 @@ def train(
         If the checkpoint is damaged, or belongs to a training with other data, options or seed.
     """
     from conceptome.dictionaries.optimisation import optimise
-    from conceptome.dictionaries.rounds import Rounds
+    from conceptome.dictionaries.rounds import Rounds, require_device
 
     seed, groups = index(seed), None if groups is None else list(groups)
     require_at_least("seed", seed, 0)
