@@ -1,6 +1,7 @@
 """The attribution of a run: effects in single pairs, workers, interruption, and the commands that show it."""
 
 from dataclasses import replace
+from shutil import copytree
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from conceptome.cli import main
 from conceptome.core import InputError
 from conceptome.pipeline import RunConfig, config_of, context, load_pair_effects, run
 from conceptome.pipeline.folder import checksum
+from conceptome.pipeline.storage import load_attributions, save_attributions
 
 
 def settings(out, **changes):
@@ -122,6 +124,26 @@ def test_gradients_are_a_setting_too(tmp_path):
     table = pd.read_parquet(folder / "attributions.parquet")
     assert set(table["intervention"]) == {"gradient"}
     assert (table["attribution"] != 0).any()
+
+
+def test_what_a_prescreen_measured_is_kept(finished, tmp_path):
+    record = load_attributions(finished)
+    assert record.exact is None
+    assert record.recall is None
+    exact = np.where(np.arange(record.attribution.size) % 3, 1.0, 0.25).reshape(record.attribution.shape)
+    recall = np.full((len(record.concepts), 3), 0.9)
+    recall[0] = np.nan
+    save_attributions(replace(record, exact=exact, recall=recall), tmp_path)
+    again = load_attributions(tmp_path)
+    np.testing.assert_array_equal(again.exact, exact)
+    np.testing.assert_array_equal(again.recall, recall)
+
+
+def test_a_prescreen_needs_an_encoder_that_estimates(finished, tmp_path, capsys):
+    folder = tmp_path / "run"
+    copytree(finished, folder)
+    assert main(["attribute", str(folder), "--prescreen", "20"]) == 1
+    assert "There are no estimates with encoder 'linear'. Leave prescreen out." in capsys.readouterr().err
 
 
 def test_inspect_shows_genes_and_concepts(finished, capsys):

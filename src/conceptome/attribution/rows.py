@@ -138,7 +138,7 @@ class RowMaker:
             null_driver_rate=null_rate,
             n_pairs=len(effects.factual),
             status="underpowered" if test.underpowered else "ok",
-            n_edits=sum(int(part.differs.sum()) for part in (by_pair, *null)),
+            n_edits=sum(_n_measured(part) for part in (by_pair, *null)),
             effects=_sparse(by_pair, self.probe.units),
         )
 
@@ -158,6 +158,10 @@ def _null_control(
     rate = float(called.sum() / n_tested) if n_tested and np.isfinite(floor) else np.nan
     error = standard_error(null[1], settings.aggregate, n_bootstrap=settings.n_bootstrap, rng=rng)
     return floor, second, error, rate
+
+
+def _n_measured(effects: Effects) -> int:
+    return int((effects.differs if effects.exact is None else effects.differs & effects.exact).sum())
 
 
 def _share_exact(effects: Effects) -> Float[np.ndarray, " genes"]:

@@ -10,7 +10,7 @@ from conceptome.cli.shared import EXIT_DONE, add_verb, tell
 
 SETTINGS = (
     *("n_pairs", "n_counterfactuals", "match_on", "caliper", "sampling", "contrast", "pairing", "min_pairs"),
-    *("intervention", "aggregate", "batch_size", "workers", "dask"),
+    *("intervention", "aggregate", "prescreen", "batch_size", "workers", "dask"),
 )
 
 

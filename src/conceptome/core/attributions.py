@@ -205,6 +205,8 @@ class Attributions:
                 "drives": self.drives.ravel(),
             }
         )
+        if self.exact is not None and (self.exact < 1).any():
+            frame["exact"] = self.exact.ravel()
         frame["intervention"] = pd.Categorical([self.intervention] * len(frame))
         frame["status"] = pd.Categorical(np.repeat(self.status, n_genes))
         return frame

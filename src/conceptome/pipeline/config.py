@@ -93,6 +93,9 @@ class RunConfig:
     to its mean (no null floor then, so no drivers); or take gradients instead of edits."""
     aggregate: Literal["relative", "pre"] = "relative"
     """Attribution as share of the activation, or as mean change of the pre-activation."""
+    prescreen: int | None = None
+    """Estimate the effects of all genes of a pair and measure no more than so many, the largest (scgpt alone;
+    default: measure all)."""
     enrichment_method: Literal["gsea", "ulm", "ora"] = "gsea"
     """Preranked GSEA; univariate linear models (fast, no permutations); or over-representation among the
     genes that drive a concept, and for comparison among those with q <= 0.05 that are higher in it."""
@@ -161,6 +164,7 @@ _LEAST = {
     "evaluation_seeds": 2,
     "n_pairs": 1,
     "n_counterfactuals": 1,
+    "prescreen": 1,
     "min_pairs": 2,
     "min_size": 1,
     "max_size": 1,

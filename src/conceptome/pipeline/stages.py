@@ -132,6 +132,7 @@ def attribute(run: Run, folder: Path) -> Facts:
             device=config.device,
             workers=run.workers,
             checkpoint=parts,
+            prescreen=config.prescreen,
             seed=config.seed,
         )
     except NotEditableError as error:
@@ -142,7 +143,11 @@ def attribute(run: Run, folder: Path) -> Facts:
     save_pair_effects(kept, folder / "effects.zarr", genes=record.genes)
     shutil.rmtree(parts)
     with_drivers = int(record.drives.any(axis=1).sum())
-    return {"message": f"{with_drivers} of {len(record.concepts)} concepts have genes that drive them"}
+    message = f"{with_drivers} of {len(record.concepts)} concepts have genes that drive them"
+    if record.recall is not None and np.isfinite(record.recall).any():
+        let_through = np.nanmean(record.recall[:, 0])
+        message += f"; the prescreen lets {let_through:.0%} of the 20 largest effects of a pair through"
+    return {"message": message}
 
 
 def compare(run: Run, folder: Path) -> Facts:
@@ -264,7 +269,7 @@ STAGES = (
     Stage(
         "attribute",
         ("match",),
-        ("intervention", "aggregate", "seed", "device"),
+        ("intervention", "aggregate", "prescreen", "seed", "device"),
         attribute,
         resumable=True,
     ),

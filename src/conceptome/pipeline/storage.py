@@ -214,6 +214,8 @@ def save_attributions(record: Attributions, folder: Path) -> None:
         "null_driver_rate": [None if np.isnan(rate) else float(rate) for rate in record.null_driver_rate],
     }
     frame = record.to_frame()
+    if record.recall is not None and np.isfinite(record.recall).any():  # with a prescreen
+        meta["recall"] = [[None if np.isnan(one) else float(one) for one in row] for row in record.recall]
     write_table(frame, folder / "attributions.parquet", **meta)
     null = frame[["concept", "gene"]].assign(
         attribution=record.null_attribution.ravel(), se=record.null_se.ravel()
@@ -229,6 +231,7 @@ def load_attributions(folder: Path) -> Attributions:
     shape = (-1, len(genes))
     first = frame.iloc[:: len(genes)]
     rates = [np.nan if rate is None else rate for rate in meta["null_driver_rate"]]
+    recall = np.array(meta["recall"], dtype=float) if "recall" in meta else None
     return Attributions(
         **{name: frame[name].to_numpy().reshape(shape) for name in _ATTRIBUTION_MATRICES},
         null_attribution=null["attribution"].to_numpy().reshape(shape),
@@ -244,6 +247,8 @@ def load_attributions(folder: Path) -> Attributions:
         intervention=str(frame["intervention"].iloc[0]),
         aggregate=meta["aggregate"],
         noise_floor=meta["noise_floor"],
+        exact=frame["exact"].to_numpy().reshape(shape) if "exact" in frame else None,
+        recall=recall,
     )
 
 
