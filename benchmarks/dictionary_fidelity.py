@@ -3,8 +3,9 @@
 Run ``python benchmarks/dictionary_fidelity.py FILE.npy ...`` where both peers are installed (see
 `dictionary_peers.py`) on embeddings such as `dictionary_embeddings.py` makes. All three get the same cells
 to learn from, the same number of concepts, k and cells seen in all, and three seeds; the held-out tenth is
-the one that our `train` draws. Ours runs with its defaults, told to stop at that number, and a second time
-with concepts that start as principal axes. A peer's learning rate and batch size are chosen by validation
+the one that our `train` draws. Ours runs with its defaults, told to stop at that number (where it tries out
+two starts, the cells of the one that is given up count too), and with concepts that start as cells or as
+principal axes. A peer's learning rate and batch size are chosen by validation
 cells at seed 0, for every embedding and size: four rates at the smaller batch, then the larger batch at the
 best rate and the next higher. Beside them stands what needs no training: the k largest coordinates of a
 cell on the principal axes, which are two units each.
@@ -34,13 +35,15 @@ import torch
 
 import conceptome.dictionaries
 from conceptome.dictionaries import HeldoutSplit, TopK, TopKDictionary, train
+from conceptome.dictionaries.options import WIDE
 from conceptome.evaluation import measure_fidelity
 from dictionary_peers import Scaling, Setting, train_overcomplete, train_saelens
 
 RESULTS = Path(__file__).parents[1] / "docs" / "benchmarks" / "results.json"
 SIZES = {10: ((80, 5), (160, 8)), 512: ((512, 16), (1024, 32))}
 """Concepts and k by the width of the embedding."""
-OURS = {"conceptome": 0.0, "conceptome, axes=1": 1.0}
+OURS = {"conceptome": None, "conceptome, axes=0": 0.0, "conceptome, axes=1": 1.0}
+"""Share of the concepts that start as principal axes; None = the default."""
 PEERS = {"sae-lens": train_saelens, "overcomplete": train_overcomplete}
 LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 BATCH_SIZES = (256, 1024)
@@ -115,10 +118,12 @@ class Comparison:
     n_samples: int
     runs: Runs
 
-    def ours(self, *, axes: float, seed: int) -> dict[str, Any]:
+    def ours(self, *, axes: float | None, seed: int) -> dict[str, Any]:
         """Train ours by its defaults, or with a share of the concepts started as principal axes."""
         cells = Cells.split(self.values, seed=seed)
-        options = TopK(self.n_concepts, k=self.k, max_epochs=cells.passes(self.n_samples), axes=axes)
+        tried = axes is None and self.values.shape[1] >= WIDE
+        n_passes = cells.passes(self.n_samples) - tried
+        options = TopK(self.n_concepts, k=self.k, max_epochs=n_passes, axes=axes)
         key = {"library": "conceptome", "version": our_version(), "axes": axes, "seed": seed, **self._key()}
         return self._run(key, cells, lambda: train(self.values, options, seed=seed, progress=False))
 

@@ -261,7 +261,7 @@ def _require_comparable(folder: Path, gain: Float[np.ndarray, " concepts"], *, r
     if not rescaled and ratio > 1 + EQUAL_LENGTHS:
         msg = (
             f"{folder}: decoder directions have lengths in a ratio of up to {ratio:.3g}, and the "
-            " k strongest concepts are chosen without regard to them, which unit directions would change. "
+            "k strongest concepts are chosen without regard to them, which unit directions would change. "
             "Train with rescale_acts_by_decoder_norm=True."
         )
         raise CheckpointError(msg)
