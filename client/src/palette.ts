@@ -68,3 +68,11 @@ export function mix(corners: readonly string[], at: number): Colour {
   const to = parseColour(corners[low + 1] as string);
   return from.map((value, i) => Math.round(value + ((to[i] as number) - value) * (place - low))) as Colour;
 }
+
+/** The colours of categories by their code; those beyond the first sixteen are lighter. */
+export const categoryHex = (code: number): string | undefined =>
+  CATEGORIES[code] ?? (code < 2 * CATEGORIES.length ? lighter(CATEGORIES[code - CATEGORIES.length] as string) : undefined);
+
+const lighter = (hex: string): string => `#${mix([hex, "#ffffff"], 0.5).map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+
+export const categoryColours: Colour[] = Array.from({ length: 2 * CATEGORIES.length }, (_, code) => parseColour(categoryHex(code) as string));

@@ -1,7 +1,6 @@
 /** Questions to the server, or to a copy. Answers about the atlas are asked once and kept; errors are `ApiError`s. */
 import { answerOfCopy } from "../copy/answers";
 import { copy } from "../copy/copy";
-import { CSV } from "../copy/csv";
 import { ApiError } from "./errors";
 import type { Table } from "./types";
 
@@ -20,7 +19,6 @@ export function useDigest(value: string): void {
 
 /** The address of an answer about the atlas. */
 export function address(path: string): string {
-  if (copy) return CSV + path;
   return `${ROOT}${path}${path.includes("?") ? "&" : "?"}v=${encodeURIComponent(digest)}`;
 }
 
@@ -43,7 +41,12 @@ function messageOf(answer: unknown): string | null {
 
 function once<Answer>(path: string, read: (response: Response) => Promise<Answer>): Promise<Answer> {
   const known = kept.get(path);
-  if (known) return known as Promise<Answer>;
+  if (known) {
+    // What was used last is forgotten last.
+    kept.delete(path);
+    kept.set(path, known);
+    return known as Promise<Answer>;
+  }
   const asked = (copy ? answerOfCopy(path) : ask(address(path))).then(read);
   kept.set(path, asked);
   asked.catch(() => kept.delete(path));
@@ -78,5 +81,12 @@ export function rowsOf<Row extends object>(table: Table<Row>): Row[] {
   );
 }
 
-export const getRows = async <Row extends object>(path: string): Promise<Row[]> =>
-  rowsOf(await getJson<Table<Row>>(path));
+const rowsMade = new WeakMap<object, object[]>();
+
+/** The rows of a table, made once for all who ask. */
+export async function getRows<Row extends object>(path: string): Promise<readonly Row[]> {
+  const table = await getJson<Table<Row>>(path);
+  const rows = (rowsMade.get(table) as Row[] | undefined) ?? rowsOf(table);
+  rowsMade.set(table, rows);
+  return rows;
+}

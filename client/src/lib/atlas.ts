@@ -1,9 +1,29 @@
 /** The parts of the atlas that several pages use. */
-import { getBytes, getRows } from "./api";
+import { copy } from "../copy/copy";
+import { ApiError, getBytes, getJson, getRows } from "./api";
 import { type Column, unpackColumn } from "./column";
 import type { Concept, ObsColumn } from "./types";
 
-export const concepts = (): Promise<Concept[]> => getRows<Concept>("concepts");
+export const concepts = (): Promise<readonly Concept[]> => getRows<Concept>("concepts");
+
+/** One concept's row, for those who need no other. */
+export async function oneConcept(concept: number): Promise<Concept> {
+  if (!copy) return (await getJson<{ concept: Concept }>(`concepts/${concept}`)).concept;
+  const found = (await concepts()).find((row) => row.concept === concept);
+  if (!found) throw new ApiError(404, "This copy of the atlas does not have this concept.");
+  return found;
+}
+
+/** Ask for what the page of a concept shows, before somebody goes there. */
+export function prefetch(concept: number, group: string | undefined): void {
+  if (copy) return;
+  const asked = [getBytes(`concepts/${concept}/activations`)] as Promise<unknown>[];
+  for (const part of ["", "/genes", "/terms", "/pairs", "/related", "/associations", ...(group ? [`/groups/${group}`] : [])]) {
+    asked.push(getJson(`concepts/${concept}${part}`));
+  }
+  // Whoever goes there will hear of what failed.
+  void Promise.allSettled(asked);
+}
 
 export async function coords(): Promise<Uint16Array> {
   return new Uint16Array(await getBytes("coords"));

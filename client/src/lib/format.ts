@@ -33,10 +33,6 @@ export function termName(name: string): string {
   return bare === null ? name : bare.replaceAll("_", " ").toLowerCase();
 }
 
-export function shorten(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length - 1).trimEnd()}…`;
-}
-
 /** Values that lie evenly within a range, on round numbers. */
 export function ticks(low: number, high: number, wanted = 5): number[] {
   const rough = (high - low) / wanted;

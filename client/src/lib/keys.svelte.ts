@@ -1,13 +1,15 @@
 /** Single keys. They rest while somebody writes, and can be switched off. */
+import { recall, remember } from "./storage";
+
 const KEY = "conceptome.keys";
 const actions = new Map<string, () => void>();
 
 class Keys {
-  on = $state(localStorage.getItem(KEY) !== "off");
+  on = $state(recall(KEY) !== "off");
 
   toggle(): void {
     this.on = !this.on;
-    localStorage.setItem(KEY, this.on ? "on" : "off");
+    remember(KEY, this.on ? "on" : "off");
   }
 }
 

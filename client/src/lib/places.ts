@@ -49,11 +49,14 @@ export function cellsWithin(coords: Uint16Array, polygon: Point[]): Point[] {
   const xs = polygon.map(([x]) => x);
   const ys = polygon.map(([, y]) => y);
   const [left, right, low, high] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+  const bands = edgesByBand(polygon, low, high);
+  const perBand = BANDS / (high - low || 1);
   const runs: Point[] = [];
   for (let cell = 0; 2 * cell < coords.length; cell++) {
     const x = coords[2 * cell] as number;
     const y = coords[2 * cell + 1] as number;
-    if (x < left || x > right || y < low || y > high || x === NOWHERE || !isWithin(x, y, polygon)) continue;
+    if (x < left || x > right || y < low || y > high || x === NOWHERE) continue;
+    if (!isWithin(x, y, bands[Math.min(Math.floor((y - low) * perBand), BANDS - 1)] as Edge[])) continue;
     const run = runs.at(-1);
     if (run?.[1] === cell) run[1] = cell + 1;
     else runs.push([cell, cell + 1]);
@@ -61,12 +64,26 @@ export function cellsWithin(coords: Uint16Array, polygon: Point[]): Point[] {
   return runs;
 }
 
-function isWithin(x: number, y: number, polygon: Point[]): boolean {
+type Edge = [fromX: number, fromY: number, toX: number, toY: number];
+const BANDS = 512;
+
+/** The edges of a polygon that each of the bands of its height meets, so that a cell is held against few of them. */
+function edgesByBand(polygon: Point[], low: number, high: number): Edge[][] {
+  const bands: Edge[][] = Array.from({ length: BANDS }, () => []);
+  const bandOf = (y: number): number => Math.min(Math.floor(((y - low) * BANDS) / (high - low || 1)), BANDS - 1);
+  polygon.forEach(([x, y], i) => {
+    const [beforeX, beforeY] = polygon.at(i - 1) as Point;
+    for (let band = bandOf(Math.min(y, beforeY)); band <= bandOf(Math.max(y, beforeY)); band++) {
+      bands[band]?.push([beforeX, beforeY, x, y]);
+    }
+  });
+  return bands;
+}
+
+function isWithin(x: number, y: number, edges: Edge[]): boolean {
   let inside = false;
-  let [beforeX, beforeY] = polygon.at(-1) as Point;
-  for (const [atX, atY] of polygon) {
-    if (atY > y !== beforeY > y && x < ((beforeX - atX) * (y - atY)) / (beforeY - atY) + atX) inside = !inside;
-    [beforeX, beforeY] = [atX, atY];
+  for (const [fromX, fromY, toX, toY] of edges) {
+    if (toY > y !== fromY > y && x < ((fromX - toX) * (y - toY)) / (fromY - toY) + toX) inside = !inside;
   }
   return inside;
 }

@@ -1,5 +1,6 @@
 /** Light or dark: as the system says, until the reader chooses. */
 import { ACTIVATION_DARK, ACTIVATION_LIGHT, DARK, LIGHT, type Tokens } from "../palette";
+import { recall, remember } from "./storage";
 
 const KEY = "conceptome.theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
@@ -20,15 +21,26 @@ function show(dark: boolean): void {
 }
 
 export function toggleTheme(): void {
-  localStorage.setItem(KEY, theme.dark ? "light" : "dark");
+  remember(KEY, theme.dark ? "light" : "dark");
   show(!theme.dark);
+}
+
+/** Do something while the page has the colours of paper. */
+export async function inLight<Value>(act: () => Promise<Value>): Promise<Value> {
+  const before = theme.dark;
+  if (before) show(false);
+  try {
+    return await act();
+  } finally {
+    if (before) show(true);
+  }
 }
 
 /** Take the reader's choice or the system's; paper is always light. */
 export function startTheme(): void {
-  const chosen = localStorage.getItem(KEY);
+  const chosen = recall(KEY);
   show(chosen ? chosen === "dark" : system.matches);
-  system.addEventListener("change", () => localStorage.getItem(KEY) ?? show(system.matches));
+  system.addEventListener("change", () => recall(KEY) ?? show(system.matches));
   let before = false;
   window.addEventListener("beforeprint", () => {
     before = theme.dark;

@@ -74,6 +74,16 @@ export interface Concept {
   top_term: string | null;
   themes: string | null;
   pair_warning: string | null;
+  /** Further columns of the run, where it has them. */
+  card_score?: Maybe;
+  part_label?: Maybe;
+  part_annotation?: Maybe;
+  part_fidelity?: Maybe;
+  part_faithfulness?: Maybe;
+  part_stability?: Maybe;
+  donor_evenness?: Maybe;
+  technical?: Maybe;
+  drivers_expressed?: Maybe;
 }
 
 export interface Driving {
@@ -221,33 +231,6 @@ export interface Related {
   similarity: Maybe;
   shared: Maybe;
   expected: Maybe;
-}
-
-export interface Measure {
-  dictionary: string;
-  metric: string;
-  label_key: string;
-  label: string;
-  value: Maybe;
-}
-
-export interface Calibration {
-  control: string;
-  flag: string;
-  alpha: Maybe;
-  rate: Maybe;
-  ci_low: Maybe;
-  ci_high: Maybe;
-  n_tests: Maybe;
-}
-
-export interface Module {
-  module: number;
-  n_concepts: number;
-  share: Maybe;
-  correlation: Maybe;
-  label: string | null;
-  label_f1: Maybe;
 }
 
 export interface Found {

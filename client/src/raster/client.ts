@@ -1,23 +1,26 @@
 /** A map's side of its worker. Of drawings that were asked while one was under way, only the newest is made. */
 import { copy, workerAddress } from "../copy/copy";
-import type { Answer, Question } from "./messages";
-
-type Drawing = Question & { ask: "draw" };
+import type { Answer, Drawing, Paint, Question } from "./messages";
 
 export class RasterClient {
   readonly #worker = copy ? new Worker(workerAddress()) : new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   readonly #waiting = new Map<Answer["answer"], (answer: Answer) => void>();
   #next: Drawing | null = null;
   #busy = false;
+  /** What the worker colours cells by; it is sent when it changes, not with every drawing. */
+  #paint: Paint | null = null;
+  #whenIdle: (() => void)[] = [];
 
   constructor(
     canvas: HTMLCanvasElement,
     coords: Uint16Array,
     readonly onDrawn: (milliseconds: number) => void,
+    readonly onTrouble: (message: string) => void,
   ) {
     const drawn = canvas.transferControlToOffscreen();
     this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => this.#take(data);
-    this.#worker.postMessage({ ask: "start", canvas: drawn, coords } satisfies Question, [drawn]);
+    this.#worker.onerror = (event) => onTrouble(event.message || "its worker did not start");
+    this.#tell({ ask: "start", canvas: drawn, coords }, [drawn]);
   }
 
   draw(drawing: Drawing): void {
@@ -26,14 +29,18 @@ export class RasterClient {
   }
 
   nearest(x: number, y: number, within: number): Promise<number | null> {
-    this.#worker.postMessage({ ask: "nearest", x, y, within } satisfies Question);
+    this.#tell({ ask: "nearest", x, y, within });
     return new Promise((resolve) => {
+      // One that was asked before and is not answered yet is of no interest any more.
+      this.#waiting.get("nearest")?.({ answer: "nearest", cell: null });
       this.#waiting.set("nearest", (answer) => resolve(answer.answer === "nearest" ? answer.cell : null));
     });
   }
 
-  picture(): Promise<Blob> {
-    this.#worker.postMessage({ ask: "picture" } satisfies Question);
+  /** The pixels, once everything that was asked is drawn. */
+  async picture(): Promise<Blob> {
+    if (this.#busy) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    this.#tell({ ask: "picture" });
     return new Promise((resolve, reject) => {
       this.#waiting.set("picture", (answer) =>
         answer.answer === "picture" ? resolve(answer.blob) : reject(new Error("No picture was made.")),
@@ -43,12 +50,19 @@ export class RasterClient {
 
   close(): void {
     this.#worker.terminate();
+    this.#waiting.get("nearest")?.({ answer: "nearest", cell: null });
+  }
+
+  #tell(question: Question, transfer: Transferable[] = []): void {
+    this.#worker.postMessage(question, transfer);
   }
 
   #send(): void {
     if (this.#busy || !this.#next) return;
-    this.#worker.postMessage(this.#next);
-    [this.#busy, this.#next] = [true, null];
+    const { paint, ...view } = this.#next;
+    if (paint !== this.#paint) this.#tell({ ask: "paint", paint });
+    this.#tell({ ask: "draw", ...view });
+    [this.#busy, this.#next, this.#paint] = [true, null, paint];
   }
 
   #take(answer: Answer): void {
@@ -56,6 +70,7 @@ export class RasterClient {
       this.#busy = false;
       this.onDrawn(answer.milliseconds);
       this.#send();
+      if (!this.#busy) for (const go of this.#whenIdle.splice(0)) go();
       return;
     }
     this.#waiting.get(answer.answer)?.(answer);

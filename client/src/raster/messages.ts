@@ -13,18 +13,28 @@ export interface Strength {
   colours: Colour[];
 }
 
-/** A category for every cell. */
+/** A category for every cell; one without a colour stays grey. */
 export interface Groups {
   kind: "groups";
   codes: Uint16Array;
-  colours: Colour[];
+  colours: (Colour | undefined)[];
 }
 
 export type Paint = Strength | Groups;
 
+export interface Drawing {
+  view: View;
+  size: Size;
+  ratio: number;
+  ground: Colour;
+  base: Colour;
+  paint: Paint | null;
+}
+
 export type Question =
   | { ask: "start"; canvas: OffscreenCanvas; coords: Uint16Array }
-  | { ask: "draw"; view: View; size: Size; ratio: number; ground: Colour; base: Colour; paint: Paint | null }
+  | { ask: "paint"; paint: Paint | null }
+  | ({ ask: "draw" } & Omit<Drawing, "paint">)
   | { ask: "nearest"; x: number; y: number; within: number }
   | { ask: "picture" };
 

@@ -11,13 +11,17 @@ interface Stamp {
 }
 
 const FINE = 4;
+/** Where a cell is that is out of sight. */
+const AWAY = -32768;
 const STRONGEST = 256;
 
 /** The radius of a cell in pixels: small where cells are many, larger where the reader is near. */
 export function radiusOf(nCells: number, size: Size, zoom: number, ratio: number): number {
   const room = Math.sqrt((size.width * size.height) / Math.max(nCells, 1));
-  return Math.min(Math.max(room * 0.17 * Math.sqrt(zoom), 0.5 * ratio), 6 * ratio);
+  return Math.min(Math.max(room * 0.17 * zoom ** 0.75, 0.5 * ratio), 6 * ratio);
 }
+
+const pack = ([red, green, blue]: Colour): number => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 
 export function stampOf(radius: number): Stamp {
   if (radius < 0.9) return { dx: new Int16Array(1), dy: new Int16Array(1), cover: new Uint8Array([255]) };
@@ -55,9 +59,11 @@ export class Raster {
   #ground = new Uint8ClampedArray(4);
   #groundFor = "";
   #size: Size = { width: 1, height: 1 };
-  #x = new Int32Array(0);
-  #y = new Int32Array(0);
+  #x = new Int16Array(0);
+  #y = new Int16Array(0);
   #stamp = stampOf(1);
+  #order: Uint32Array = new Uint32Array(0);
+  #orderOf: Paint | null = null;
 
   constructor(coords: Uint16Array) {
     this.#coords = coords;
@@ -72,11 +78,10 @@ export class Raster {
       this.#image = new ImageData(size.width, size.height);
     }
     this.#size = size;
-    this.#place(view);
     this.#stamp = stampOf(radiusOf(this.n, size, view.zoom, ratio));
-    const packed = (255 << 24) | (ground[2] << 16) | (ground[1] << 8) | ground[0];
-    new Uint32Array(this.#image.data.buffer).fill(packed);
-    for (let cell = 0; cell < this.n; cell++) this.#disc(cell, base);
+    this.#place(view, Math.max(...this.#stamp.dx));
+    new Uint32Array(this.#image.data.buffer).fill(pack(ground));
+    this.#paintAll(() => base);
     this.#ground = this.#image.data.slice();
     this.#groundFor = name;
   }
@@ -85,12 +90,7 @@ export class Raster {
   paint(paint: Paint | null): ImageData {
     this.#image.data.set(this.#ground);
     if (paint?.kind === "strength") this.#paintStrength(paint);
-    if (paint?.kind === "groups") {
-      for (let cell = 0; cell < this.n; cell++) {
-        const colour = paint.colours[paint.codes[cell] as number];
-        if (colour) this.#disc(cell, colour);
-      }
-    }
+    if (paint?.kind === "groups") this.#paintAll((cell) => paint.colours[paint.codes[cell] as number]);
     return this.#image;
   }
 
@@ -98,7 +98,7 @@ export class Raster {
   nearest(px: number, py: number, within: number): number | null {
     let best = within * within;
     let found: number | null = null;
-    for (let cell = 0; cell < this.n; cell++) {
+    for (let cell = 0; cell < this.#x.length; cell++) {
       const dx = (this.#x[cell] as number) - px;
       const dy = (this.#y[cell] as number) - py;
       const distance = dx * dx + dy * dy;
@@ -107,35 +107,65 @@ export class Raster {
     return found;
   }
 
-  #place(view: View): void {
+  /** Find the pixel of every cell; those whose disc is out of sight have none. */
+  #place(view: View, reach: number): void {
     const { width, height } = this.#size;
     const scale = pixelsPerUnit(view, this.#size);
-    if (this.#x.length !== this.n) [this.#x, this.#y] = [new Int32Array(this.n), new Int32Array(this.n)];
-    for (let cell = 0; cell < this.n; cell++) {
-      const x = this.#coords[2 * cell] as number;
-      const y = this.#coords[2 * cell + 1] as number;
-      const away = x === NOWHERE;
-      this.#x[cell] = away ? -1e6 : Math.round((x - view.x) * scale + width / 2);
-      this.#y[cell] = away ? -1e6 : Math.round(height / 2 - (y - view.y) * scale);
+    if (this.#x.length !== this.n) [this.#x, this.#y] = [new Int16Array(this.n), new Int16Array(this.n)];
+    const [coords, xs, ys, n] = [this.#coords, this.#x, this.#y, this.n];
+    const [left, top] = [width / 2 - view.x * scale + 0.5, height / 2 + view.y * scale + 0.5];
+    for (let cell = 0; cell < n; cell++) {
+      const at = coords[2 * cell] as number;
+      const x = Math.floor(at * scale + left);
+      const y = Math.floor(top - (coords[2 * cell + 1] as number) * scale);
+      const seen = at !== NOWHERE && x >= -reach && y >= -reach && x < width + reach && y < height + reach;
+      xs[cell] = seen ? x : AWAY;
+      ys[cell] = seen ? y : AWAY;
+    }
+  }
+
+  /** Colour every cell that has a colour. */
+  #paintAll(colourOf: (cell: number) => Colour | undefined): void {
+    if (this.#stamp.cover.length > 1) {
+      for (let cell = 0; cell < this.n; cell++) {
+        const colour = colourOf(cell);
+        if (colour) this.#disc(cell, colour);
+      }
+      return;
+    }
+    const pixels = new Uint32Array(this.#image.data.buffer);
+    const { width } = this.#size;
+    const [xs, ys] = [this.#x, this.#y];
+    let [before, packed] = [undefined as Colour | undefined, 0];
+    for (let cell = 0; cell < xs.length; cell++) {
+      const x = xs[cell] as number;
+      if (x === AWAY) continue;
+      const colour = colourOf(cell);
+      if (!colour) continue;
+      if (colour !== before) [before, packed] = [colour, pack(colour)];
+      pixels[(ys[cell] as number) * width + x] = packed;
     }
   }
 
   #paintStrength(paint: Strength): void {
+    if (paint !== this.#orderOf) [this.#order, this.#orderOf] = [byStrength(paint.values), paint];
     const least = Math.max(1, Math.ceil(paint.threshold * 255));
-    for (const i of byStrength(paint.values)) {
+    for (const i of this.#order) {
       const value = paint.values[i] as number;
       if (value >= least) this.#disc(paint.cells[i] as number, paint.colours[value] as Colour);
     }
   }
 
   #disc(cell: number, colour: Colour): void {
+    const x0 = this.#x[cell] as number;
+    if (x0 === AWAY) return;
+    const y0 = this.#y[cell] as number;
     const { width, height } = this.#size;
     const { dx, dy, cover } = this.#stamp;
     const data = this.#image.data;
-    const x0 = this.#x[cell] as number;
-    const y0 = this.#y[cell] as number;
-    if (x0 < -8 || y0 < -8 || x0 > width + 8 || y0 > height + 8) return;
-    const [red, green, blue] = colour;
+    const red = colour[0];
+    const green = colour[1];
+    const blue = colour[2];
     for (let k = 0; k < cover.length; k++) {
       const x = x0 + (dx[k] as number);
       const y = y0 + (dy[k] as number);

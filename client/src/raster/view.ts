@@ -42,3 +42,17 @@ export function moved(view: View, size: Size, dx: number, dy: number): View {
   const scale = pixelsPerUnit(view, size);
   return { ...view, x: view.x - dx / scale, y: view.y + dy / scale };
 }
+
+/** A view as a text for the address; empty for the whole map. */
+export function writeView({ x, y, zoom }: View): string {
+  const near = x === WHOLE.x && y === WHOLE.y && zoom === 1;
+  return near ? "" : [Math.round(x), Math.round(y), zoom.toFixed(2)].join("_");
+}
+
+export function readView(text: string | null): View {
+  const [x, y, zoom] = (text ?? "").split("_").map(Number);
+  const fine = [x, y, zoom].every(Number.isFinite);
+  return fine ? { x: clip(x, -SPAN, 2 * SPAN), y: clip(y, -SPAN, 2 * SPAN), zoom: clip(zoom, 0.5, 64) } : WHOLE;
+}
+
+const clip = (value = 0, low: number, high: number): number => Math.min(Math.max(value, low), high);

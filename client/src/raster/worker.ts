@@ -1,9 +1,10 @@
 /** The worker of a map: draws it and finds cells, so that the page never waits. */
-import type { Answer, Question } from "./messages";
+import type { Answer, Paint, Question } from "./messages";
 import { Raster } from "./raster";
 
 let raster: Raster | null = null;
 let canvas: OffscreenCanvas | null = null;
+let paint: Paint | null = null;
 
 const tell = (answer: Answer): void => self.postMessage(answer);
 
@@ -12,7 +13,7 @@ function draw(question: Question & { ask: "draw" }, raster: Raster, canvas: Offs
   const { width, height } = question.size;
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   raster.look(question.view, question.size, question.ratio, question.ground, question.base);
-  canvas.getContext("2d")?.putImageData(raster.paint(question.paint), 0, 0);
+  canvas.getContext("2d", { alpha: false })?.putImageData(raster.paint(paint), 0, 0);
   tell({ answer: "drawn", milliseconds: performance.now() - began });
 }
 
@@ -20,6 +21,8 @@ self.onmessage = ({ data: question }: MessageEvent<Question>): void => {
   if (question.ask === "start") {
     canvas = question.canvas;
     raster = new Raster(question.coords);
+  } else if (question.ask === "paint") {
+    paint = question.paint;
   } else if (raster && canvas) {
     if (question.ask === "draw") draw(question, raster, canvas);
     if (question.ask === "nearest") {

@@ -15,7 +15,7 @@ from conceptome.core import CheckpointError, InputError, require_at_least
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 3
+FORMAT = 2
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,7 @@ def cells_digest(embeddings: EmbeddingSource, groups: Sequence[str] | None) -> s
     source = Source.of(embeddings)
     values = source.survey(np.ones(source.n_cells, dtype=bool)).content
     names = source.names.astype(str).tolist()
-    donors = None if groups is None else list(map(str, groups))
-    return content_id({"groups": donors, "cells": names, "values": values})
+    return content_id({"groups": groups and list(groups), "cells": names, "values": values})
 
 
 def _require_free(path: Path) -> None:

@@ -122,7 +122,7 @@ def test_the_list_is_filtered_sorted_and_walked_by_keys(watched):
     page.get_by_label("Sort by").select_option("concept")
     page.get_by_role("button", name="Smallest first").click()
     expect(names.first).to_have_text("component 15")
-    assert "sort=concept&falling=1" in page.url
+    expect(page).to_have_url(re.compile("sort=concept&falling=1"))
     page.keyboard.press("Escape")
     page.locator("h1").click()
     page.keyboard.press("j")
@@ -175,19 +175,20 @@ def test_panels_are_saved_as_csv_svg_and_png(watched):
     page.goto("/concepts/0")
     settled(page)
     panel = page.get_by_role("region", name="Genes that drive it")
-    text, name = saved(page, panel.get_by_role("link", name="CSV").click)
-    assert name == "concept-0-genes.csv"
+    text, name = saved(page, panel.get_by_role("button", name="CSV").click)
+    assert name == "concepts-0-genes.csv"
     assert text.decode().splitlines()[0].lstrip("\ufeff").startswith("gene,symbol,rank,attribution")
     drawing, name = saved(page, panel.get_by_role("button", name="SVG").click)
-    assert name == "concept-0-genes.svg"
+    assert name == "concepts-0-genes.svg"
     assert "var(" not in drawing.decode()
     assert len(ET.fromstring(drawing).findall(".//{http://www.w3.org/2000/svg}circle")) > 5
     picture, _ = saved(page, panel.get_by_role("button", name="PNG").click)
     assert picture.startswith(b"\x89PNG")
-    picture, name = saved(page, page.get_by_role("button", name="Map as PNG").click)
-    assert name == "concept-0-map.png"
+    cells = page.get_by_role("region", name="Cells in which it fires")
+    picture, name = saved(page, cells.get_by_role("button", name="PNG").click)
+    assert name == "concepts-0-map.png"
     assert picture.startswith(b"\x89PNG")
-    drawing, _ = saved(page, page.get_by_role("button", name="Map as SVG").click)
+    drawing, _ = saved(page, cells.get_by_role("button", name="SVG").click)
     assert re.search(rb'<image [^>]*href="data:image/png;base64,', drawing)
 
 
@@ -198,6 +199,6 @@ def test_a_term_opens_with_its_running_sum_and_leading_edge(watched):
     panel = page.get_by_role("region", name="What its genes are known for")
     panel.locator("button.name").first.click()
     expect(panel.get_by_role("heading", name="Leading edge")).to_be_visible()
-    assert "term=" in page.url
+    expect(page).to_have_url(re.compile("term="))
     page.reload()
     expect(panel.get_by_role("heading", name="Leading edge")).to_be_visible()
