@@ -13,6 +13,7 @@ from conceptome.dictionaries import (
     KMeansDictionary,
     MatryoshkaDictionary,
     NeuronDictionary,
+    RandomSaeDictionary,
     ReluL1Dictionary,
     ThresholdedWeights,
     TopKDictionary,
@@ -154,6 +155,8 @@ def test_a_choice_that_unit_directions_would_change_is_refused(tmp_path):
 def test_what_saelens_has_no_architecture_for(z, tmp_path):
     with pytest.raises(InputError, match="SAELens has no architecture that encodes like a 'kmeans'"):
         export_saelens(KMeansDictionary.fit(z, n_clusters=4), tmp_path / "out")
+    with pytest.raises(InputError, match="SAELens has no architecture that encodes like a 'random_sae'"):
+        export_saelens(RandomSaeDictionary.fit(z, n_concepts=8, k=2), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -155,7 +155,7 @@ def import_saelens(
 
 def _rule(dictionary: AffineDictionary) -> tuple[int | None, np.ndarray | float | None]:
     """Return k or the threshold by which concepts are chosen; neither for a plain ReLU."""
-    if isinstance(dictionary, TopKDictionary):
+    if type(dictionary) is TopKDictionary:  # others of its kind may rank concepts by something else
         return dictionary.k, None
     if isinstance(dictionary, BatchTopKDictionary | JumpReluDictionary):
         return None, dictionary.threshold

@@ -78,12 +78,13 @@ class Trainings:
         lock = place.parent / ".locks" / place.name
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):  # such a worker goes on until its dictionary is finished
+            checkpoint = place.with_name(f"{place.name}.training")
             if not (place / CONFIG).is_file():
-                self._train_into(place, options, seed)
+                self._train_into(place, checkpoint, options, seed)
+            checkpoint.unlink(missing_ok=True)
         return place
 
-    def _train_into(self, place: Path, options: TrainingOptions[Any], seed: int) -> None:
-        checkpoint = place.with_name(f"{place.name}.training")
+    def _train_into(self, place: Path, checkpoint: Path, options: TrainingOptions[Any], seed: int) -> None:
         with _one_thread():
             trained: AffineDictionary = train(
                 self.embeddings,
@@ -96,7 +97,6 @@ class Trainings:
             )
         with moved_into(place) as scratch:
             trained.save(scratch)
-        checkpoint.unlink()
 
 
 @contextmanager

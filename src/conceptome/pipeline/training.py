@@ -59,7 +59,7 @@ def train_into(
             )
             with moved_into(folder) as scratch:
                 dictionary.save(scratch)
-            (folder / CHECKPOINT).unlink()
+        (folder / CHECKPOINT).unlink(missing_ok=True)
         return cast("AffineDictionary", dictionaries.load(folder))
 
 
