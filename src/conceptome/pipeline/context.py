@@ -29,6 +29,7 @@ from conceptome.dictionaries import Modules
 from conceptome.enrichment.flags import suspect_flags
 from conceptome.evaluation import SeedStability, read_evaluation
 from conceptome.pipeline import enrichment_files, storage
+from conceptome.pipeline.collections import Matched, matched_collections
 from conceptome.pipeline.config import DEMO, RunConfig
 from conceptome.pipeline.folder import RunFolder, checksum
 
@@ -113,9 +114,21 @@ class Run:
             yield rows, AnnData(X=counts, obs=source.obs.iloc[rows], var=source.var, obsm=obsm)
 
     @cached_property
+    def _matched(self) -> list[Matched]:
+        return matched_collections(self.config, self.symbols, self.ontology)
+
+    @property
     def gene_sets(self) -> list[GeneSets]:
-        """The collections that name concepts."""
-        return [enrichment.load_gene_sets(name, ontology=self.ontology) for name in self.config.gene_sets]
+        """The collections that name concepts, their genes named as in the data."""
+        return [sets for sets, _ in self._matched]
+
+    @property
+    def gene_matches(self) -> pd.DataFrame | None:
+        """The genes of the collections that the data name otherwise, or lack; None where they lack all."""
+        found = [
+            report.assign(collection=sets.collection) for sets, report in self._matched if report is not None
+        ]
+        return pd.concat(found, ignore_index=True) if found else None
 
     @property
     def sides(self) -> pd.DataFrame:
@@ -185,7 +198,7 @@ class Run:
     @cached_property
     def symbols(self) -> pd.Index[str]:
         """Symbol of each gene where the data has them, else its name; gene sets are written in symbols."""
-        return data.symbols_or_names(self.adata)
+        return data.symbols_or_names(self.source)
 
     @cached_property
     def labels(self) -> pd.DataFrame:

@@ -33,6 +33,8 @@ def enrich(run: Run, folder: Path) -> dict[str, Any]:
     reason = _untestable(run)
     if reason:
         return {"missing": reason, "message": f"left out. {reason}"}
+    if run.gene_matches is not None:
+        storage.write_table(run.gene_matches, folder / "gene_matches.parquet")
     by_expression = _tested(run, run.de, folder / "enrichment_de.parquet")
     if run.attributions is None:
         _thin(run, run.de, "expression", folder)

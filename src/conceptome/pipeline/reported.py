@@ -71,4 +71,13 @@ def _facts(run: Run) -> dict[str, str | int | float]:
         "Concepts": run.dictionary.n_concepts,
         "Dictionary": f"{run.dictionary.kind} {run.dictionary.dictionary_id}",
         "Gene sets": ", ".join(f"{sets.collection} ({len(sets.terms):,} terms)" for sets in run.gene_sets),
+        "Genes of gene sets": _coverage(run),
     }
+
+
+def _coverage(run: Run) -> str:
+    """Say how many genes of the terms were measured, and how many of these the data call by another name."""
+    genes = {gene for sets in run.gene_sets for members in sets.members for gene in members}
+    known = f"{len(genes & set(run.symbols)):,} of {len(genes):,} measured"
+    n_other = 0 if run.gene_matches is None else int((run.gene_matches["how"] != "not found").sum())
+    return f"{known}, {n_other:,} under another name" if n_other else known
