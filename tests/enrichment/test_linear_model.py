@@ -45,6 +45,19 @@ def test_equals_least_squares_gene_by_gene(scores, network):
     assert table["p_empirical"].isna().all()
 
 
+def test_equals_decoupler(scores, network):
+    """Golden: ``decoupler.mt.ulm(scores, edges, tmin=5)`` of decoupler 2.2.0 on these scores and edges."""
+    golden = pd.DataFrame(
+        [
+            [8.239356808575426, 0.8953272534877661, -0.589523551407091, 0.7414885069866554],
+            [0.3711311841161117, 0.3958561613463687, 0.1383892235670056, -1.0160797075342405],
+        ],
+        columns=["TF", "R00", "R07", "R24"],
+    )
+    found = ulm(scores, network, calibrate=False).table.pivot(index="concept", columns="term", values="es")
+    np.testing.assert_allclose(found.loc[[0, 1], golden.columns], golden, rtol=1e-11)
+
+
 def test_signs_of_targets_count(scores, network):
     top = ulm(scores, network).table.groupby("concept").head(1).set_index("concept")
     assert top.loc[0, "term"] == "TF"

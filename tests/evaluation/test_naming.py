@@ -81,7 +81,14 @@ def test_what_the_cells_lack_is_said_and_comes_last():
         "B cell (q 0.04)",
         "T cell, whose genes the cells lack (q 0.001, by expression too)",
     ]
-    assert found["confidence"].tolist() == pytest.approx([0.6 / 3, 1 / 3])
+    assert found["confidence"].tolist() == pytest.approx([0.6 / 3, 0.6 / 3])
+
+
+def test_what_expression_finds_too_comes_first():
+    by_attribution = terms((0, "APICAL_JUNCTION", 2.0, 0.001), (0, "CYTOTOXICITY", 1.5, 0.04))
+    by_expression = terms((0, "APICAL_JUNCTION", 1.0, 0.3), (0, "CYTOTOXICITY", 1.0, 0.01))
+    found = name_concepts([0], enrichment=by_attribution, enrichment_de=by_expression)
+    assert found["auto_name"].item() == "cytotoxicity"
 
 
 def test_opponents_name_nothing():
@@ -117,4 +124,9 @@ def test_flagged_terms_give_way_where_null_controls_call_them():
         found = name_concepts([0], enrichment=Enrichment(table, "d", calibration))
         assert found["auto_name"].item() == name
     alone = Enrichment(table.iloc[:1], "d", calibration.assign(ci_low=0.2))
-    assert name_concepts([0], enrichment=alone)["auto_name"].item() == "cytoplasmic translation"
+    found = name_concepts([0], enrichment=alone)
+    assert found["auto_name"].item() == "cytoplasmic translation"
+    assert found["confidence"].item() == pytest.approx(0.2 / 3)
+    assert found["evidence"].item() == (
+        "cytoplasmic translation (q 0.001, but ribosomal terms are called where nothing is)"
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ ALPHA = 0.05
 LEAST_F1 = 0.5
 KEY = ["concept", "collection", "term"]
 BY_BOTH, BY_ATTRIBUTION = 1.0, 0.6  # strength of a term that differential expression finds too, or does not
+SUSPECT = 0.2  # of a term of a kind that is called where there is nothing to find
 HALF_GENES = 3  # drivers that are half of the strongest evidence
 N_GENES = 3
 
@@ -45,12 +47,12 @@ def name_concepts(
     """Name concepts by the label they mark, the term that their genes make up, and the genes themselves.
 
     Three kinds of evidence count, each with a strength between 0 and 1: the label that the concept separates
-    best, by its F1 on test cells, from 0.5 on; the best term with q_global <= 0.05 among those whose genes
-    support the concept, 1 if differential expression finds it too and 0.6 if not; the n genes that drive the
-    concept and support it, by n / (n + 3). The confidence is their mean; kinds that are missing count 0.
-    Ribosomal or mitochondrial terms give way to others where null controls call such terms too often. A cell
-    may be recognised by what it lacks: where the genes of a term are lower in the cells of the
-    concept, the name says "low".
+    best, by its F1 on test cells, from 0.5 on; a term with q_global <= 0.05 whose genes support the concept,
+    1 if differential expression finds it too and 0.6 if not; the n genes that drive the concept and support
+    it, by n / (n + 3). The confidence is their mean; kinds that are missing count 0. Of the terms, the
+    strongest evidence names, then the smallest q. A cell may be recognised by what it lacks: where the genes
+    of a term are lower in the cells of the concept, the name says "low", and the term counts 0.6. Ribosomal
+    or mitochondrial terms count 0.2 and come last where null controls call such terms too often.
 
     Parameters
     ----------
@@ -128,20 +130,25 @@ def _by_term(enrichment: Enrichment | None, enrichment_de: Enrichment | None) ->
     else:
         de = enrichment_de.table[[*KEY, "q_global"]].assign(effect_de=enrichment_de.effect)
         table = table.merge(de.rename(columns={"q_global": "q_de"}), on=KEY, how="left")
-    table = table.assign(lacked=table["effect_de"] < 0)
-    order = ["concept", "suspect", "lacked", "q_global", "effect", "term"]
-    best = table.sort_values(order, ascending=[True, True, True, True, False, True], kind="stable")
-    evidence = {}
-    for row in best.drop_duplicates("concept").to_dict("records"):
-        words = readable_term(str(row["name"]))
-        too = ", by expression too" if row["q_de"] <= ALPHA else ""
-        lower = ", whose genes the cells lack" if row["lacked"] else ""
-        evidence[int(row["concept"])] = _Evidence(
-            words=f"low {words}" if row["lacked"] else words,
-            sentence=f"{words}{lower} (q {row['q_global']:.2g}{too})",
-            strength=BY_BOTH if too else BY_ATTRIBUTION,
-        )
-    return evidence
+    table = table.assign(lacked=table["effect_de"] < 0, alone=~(table["q_de"] <= ALPHA))
+    order = ["concept", "suspect", "lacked", "alone", "q_global", "effect", "term"]
+    ascending = [name != "effect" for name in order]
+    best = table.sort_values(order, ascending=ascending, kind="stable").drop_duplicates("concept")
+    return {int(row["concept"]): _term(row) for row in best.to_dict("records")}
+
+
+def _term(row: Mapping[Hashable, Any]) -> _Evidence:
+    words = readable_term(str(row["name"]))
+    notes = f"q {row['q_global']:.2g}"
+    notes += "" if row["alone"] else ", by expression too"
+    notes += f", but {row['flag']} terms are called where nothing is" if row["suspect"] else ""
+    lower = ", whose genes the cells lack" if row["lacked"] else ""
+    strength = BY_ATTRIBUTION if row["alone"] or row["lacked"] else BY_BOTH
+    return _Evidence(
+        words=f"low {words}" if row["lacked"] else words,
+        sentence=f"{words}{lower} ({notes})",
+        strength=SUSPECT if row["suspect"] else strength,
+    )
 
 
 def _by_genes(attributions: Attributions | None, de: DifferentialExpression | None) -> dict[int, _Evidence]:
