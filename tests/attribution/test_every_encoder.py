@@ -5,6 +5,7 @@ import json
 import anndata as ad
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import conceptome as cm
 
@@ -61,3 +62,49 @@ def test_neither_a_second_run_nor_the_batch_size_changes_a_number(shared, cells,
         np.testing.assert_allclose(again[0].values, embeddings.values, atol=1e-5)
         np.testing.assert_array_equal(again[1].attribution, record.attribution)
         np.testing.assert_array_equal(again[1].q, record.q)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_effects_are_what_plain_encoding_of_edited_cells_gives(shared, cells, spec, seed):
+    """Random cells, gene orders and batch sizes; each edited cell is built and encoded as any other."""
+    spec = spec.format(fixtures=shared / "fixtures")
+    if spec.startswith("scvi:"):
+        cells = ad.read_h5ad(shared / "fixtures/scvi_tiny/train.h5ad")
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(cells.n_obs, 40, replace=False)
+    adata = cells[rows][:, rng.permutation(cells.n_vars)].copy()
+    options = cm.encoders.LinearOptions(n_components=8) if spec == "linear" else None
+    encoder = cm.encoders.from_spec(spec, adata, options=options, seed=0)
+    embeddings = encoder.embed(adata)
+    dictionary = cm.dictionaries.NeuronDictionary.fit(embeddings)
+    activations = dictionary.encode(embeddings)
+    pairs = cm.counterfactuals.match(
+        activations, embeddings, dictionary=dictionary, n_pairs=2, min_pairs=2, seed=seed
+    )
+    concept = int(rng.choice(pairs.concept))
+    parts = (adata, encoder, dictionary, pairs)
+    found = cm.attribution.effects(*parts, concept=concept, batch_size=int(rng.integers(1, 700)))
+
+    pair, gene = np.nonzero(found.differs)
+    some = np.sort(rng.permutation(len(pair))[:40])
+    pair, gene = pair[some], gene[some]
+    own = pairs.of(concept)
+    edited = adata[own.factual[pair]].copy()
+    edited.obs_names = adata.obs_names[own.factual[pair]] + "-" + np.arange(len(pair)).astype(str)
+    counts = edited.X.toarray() if sp.issparse(edited.X) else np.array(edited.X)
+    lender = adata[own.counterfactual[pair]].X
+    lender = lender.toarray() if sp.issparse(lender) else lender
+    counts[np.arange(len(pair)), gene] = lender[np.arange(len(pair)), gene]
+    edited.X = counts
+    pre, act = (
+        [f(dictionary.preactivations(z)) for z in (encoder.embed(each).values.astype(float) for each in both)]
+        for f, both in (
+            (lambda p: p[:, concept], (adata[own.factual[pair]], edited)),
+            (lambda p: dictionary.activate_one(p, concept), (adata[own.factual[pair]], edited)),
+        )
+    )
+    tolerance = (1e-5 if spec.startswith(("scvi", "linear")) else 1e-4) * np.abs(pre).max()
+    np.testing.assert_allclose(found.pre[pair, gene], pre[0] - pre[1], atol=tolerance, rtol=0)
+    np.testing.assert_allclose(found.act[pair, gene], act[0] - act[1], atol=tolerance, rtol=0)
+    assert np.abs(found.pre[pair, gene]).max() > 10 * tolerance

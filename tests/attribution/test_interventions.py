@@ -112,6 +112,24 @@ def test_sets_equal_the_golden_values(golden, pairs_of):
     assert n_cells >= 10
 
 
+def test_doubling_equals_the_golden_values(golden, pairs_of):
+    """Substitution by a cell whose counts are twice as high."""
+    encoder, dictionary, cells, data = golden("general")
+    n_cells = cells.n_obs
+    names = [*cells.obs_names, *(f"{name} doubled" for name in cells.obs_names)]
+    cells = AnnData(np.concatenate([cells.X, 2 * cells.X]), pd.DataFrame(index=names), cells.var)
+    for concept in range(data["f"].shape[1]):
+        active = np.flatnonzero(data["f"][:, concept] > 0)
+        if len(active):
+            values = data["f"][active, concept]
+            parts = {"activation": values, "cells": cells, "dictionary": dictionary}
+            pairs = pairs_of(concept, active, n_cells + active, **parts)
+            found = effects(cells, encoder, dictionary, pairs, concept=concept)
+            expected = -data["double_delta_recomputed"][active][:, :, concept]
+            np.testing.assert_allclose(found.act, expected, atol=1e-9, rtol=0)
+    assert np.abs(data["double_delta_recomputed"]).max() > 0.1
+
+
 def test_a_set_of_one_gene_is_that_gene(world):
     concept = int(world.pairs.concept[0])
     sets = {gene: [gene] for gene in world.adata.var_names}
