@@ -68,6 +68,8 @@ def test_another_dictionary_has_its_own(store):
     assert other.newest()["revision"] == []
     other.save(replace(FIRST, key="for-the-other"))
     assert len(store.history()["revision"]) == len(other.history()["revision"]) == 1
+    other.save(replace(FIRST, concept=4, key="another-concept"))
+    assert (store.counts(), other.counts()) == ((1, 2), (2, 1))
 
 
 def test_revisions_cannot_be_changed_or_deleted(store):
@@ -147,6 +149,19 @@ def test_network_file_systems_get_a_plain_journal(store, monkeypatch, caplog):
     store.save(FIRST)
     assert journal(store.path) == "delete"
     assert "lies on a network file system (nfs4); saving is slower there." in caplog.text
+
+
+def test_a_file_that_moved_to_a_network_changes_its_journal_and_back(store, monkeypatch):
+    store.save(FIRST)
+    store.close()
+    with monkeypatch.context() as moved:
+        moved.setattr(annotation_file, "file_system", lambda folder: "nfs4")
+        assert store.newest()["label"] == ["NK cells"]
+        store.close()
+        assert journal(store.path) == "delete"
+    store.newest()
+    store.close()
+    assert journal(store.path) == "wal"
 
 
 def test_local_file_systems_get_a_write_ahead_log(store):

@@ -315,6 +315,15 @@ def test_describe_tells_what_is_in_it(bundle):
     assert text.endswith(f"Next: conceptome check {bundle}, or conceptome serve {bundle}")
 
 
+def test_describe_counts_what_people_wrote(copy):
+    for dictionary, concept in ((recorded(copy)["dictionary_id"], 1), ("another", 2), ("another", 3)):
+        with atlas.Annotations.beside(copy, dictionary) as store:
+            store.save(atlas.Annotation(concept, "Ada", f"key-of-{concept:04d}"))
+    place = copy.with_name("copy.atlas.annotations.sqlite")
+    expected = f"  annotations: 1 concepts, and 2 of other dictionaries, which are not shown ({place})"
+    assert expected in atlas.describe(copy).splitlines()
+
+
 def test_is_atlas(bundle, tmp_path):
     assert atlas.is_atlas(bundle)
     assert not atlas.is_atlas(tmp_path)

@@ -1,7 +1,7 @@
 from . import concept_pages as concept_pages
 from . import pages as pages
 from . import selection as selection
-from .annotations import Annotation as Annotation
+from .annotation import Annotation as Annotation
 from .annotations import Annotations as Annotations
 from .annotations import StaleRevisionError as StaleRevisionError
 from .building import build as build

@@ -13,7 +13,9 @@ from conceptome.core import BundleError
 
 VERSION = 1
 WAIT_SECONDS = 20.0
-_NETWORK = re.compile(r"^(nfs|cifs|smb|lustre|gpfs|beegfs|ceph|afs|9p|glusterfs|fuse\.)")
+_NETWORK = re.compile(
+    r"^(nfs|cifs|smb|lustre|gpfs|beegfs|ceph|afs|9p|glusterfs|fuse\.|virtiofs|vboxsf|drvfs|davfs|panfs|ocfs|gfs)"
+)
 _CREATE = """
 CREATE TABLE IF NOT EXISTS revisions (
     revision INTEGER PRIMARY KEY AUTOINCREMENT, dictionary_id TEXT NOT NULL, concept INTEGER NOT NULL,
@@ -56,11 +58,13 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA synchronous = FULL")  # what was answered as saved survives a loss of power
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            _create(connection, path)
-        elif version != VERSION:
+        if version not in (0, VERSION):
             msg = f"{path} has version {version}; this Conceptome reads {VERSION}."
             raise BundleError(msg)
+        if not obstacle(path):
+            _fit_journal(connection, path)
+        if version == 0:
+            connection.executescript(f"BEGIN IMMEDIATE; {_CREATE} PRAGMA user_version = {VERSION}; COMMIT;")
     except (sqlite3.DatabaseError, BundleError) as error:
         if connection is not None:
             connection.close()
@@ -90,14 +94,14 @@ def unusable(path: Path, error: sqlite3.DatabaseError) -> str:
     return f"{path} cannot be used ({error}). Check its permissions and the space on the disk."
 
 
-def _create(connection: sqlite3.Connection, path: Path) -> None:
+def _fit_journal(connection: sqlite3.Connection, path: Path) -> None:
+    """Keep a journal that the disk can hold, also where the file has moved: a log needs a local disk."""
     kind = file_system(path.parent)
-    if _NETWORK.match(kind):
+    wanted = "delete" if _NETWORK.match(kind) else "wal"
+    if wanted == "delete":
         logger.warning("%s lies on a network file system (%s); saving is slower there.", path, kind)
-        connection.execute("PRAGMA journal_mode = DELETE")
-    else:
-        connection.execute("PRAGMA journal_mode = WAL")
-    connection.executescript(f"BEGIN IMMEDIATE; {_CREATE} PRAGMA user_version = {VERSION}; COMMIT;")
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != wanted:
+        connection.execute(f"PRAGMA journal_mode = {wanted}")
 
 
 def file_system(folder: Path) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
 import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from conceptome.atlas.annotation import Annotation
 from conceptome.atlas.annotation_file import connect, obstacle, unusable
 from conceptome.atlas.reader import Table
 from conceptome.atlas.spreadsheets import csv_text
@@ -24,12 +24,6 @@ FIELDS = (
     *("revision", "concept", "author", "created", "label", "category"),
     *("interpretability", "confidence", "notes", "supersedes"),
 )
-LONGEST = {"author": 100, "label": 200, "category": 200, "notes": 10_000}
-SCORES = ("interpretability", "confidence")
-_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
-_KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
-
-
 _Saved: TypeAlias = Future[tuple[dict[str, Any], bool]]
 
 
@@ -39,45 +33,6 @@ class StaleRevisionError(InputError):
     def __init__(self, message: str, current: dict[str, Any] | None) -> None:
         super().__init__(message)
         self.current = current
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """What a person says of a concept."""
-
-    concept: int
-    author: str
-    key: str
-    """Made once per save, so that a save that is sent twice counts once."""
-    label: str = ""
-    category: str = ""
-    interpretability: int | None = None
-    """0 (not at all) to 4; None = not judged."""
-    confidence: int | None = None
-    """0 (a guess) to 4 (certain); None = not judged."""
-    notes: str = ""
-    supersedes: int | None = None
-    """The revision that the person saw; None if there was none."""
-
-    def __post_init__(self) -> None:
-        for name, longest in LONGEST.items():
-            if len(getattr(self, name)) > longest:
-                msg = f"{name} has {len(getattr(self, name)):,} characters, at most {longest:,} are kept."
-                raise InputError(msg)
-            if _NO_TEXT.search(getattr(self, name)):
-                why = "a character that is no text (a zero or half a surrogate pair)"
-                msg = f"{name} holds {why}. Remove it."
-                raise InputError(msg)
-        for name in SCORES:
-            if getattr(self, name) not in (None, 0, 1, 2, 3, 4):
-                msg = f"{name} is {getattr(self, name)}, expected 0 to 4, or nothing."
-                raise InputError(msg)
-        if not self.author.strip():
-            msg = "author is empty. Say who writes this."
-            raise InputError(msg)
-        if not _KEY.fullmatch(self.key):
-            msg = f"key is {self.key[:80]!r}, expected 8 to 64 letters, digits, - or _."
-            raise InputError(msg)
 
 
 _Save: TypeAlias = tuple[Annotation, _Saved]
@@ -225,6 +180,16 @@ class Annotations:
         if concept is None:
             return _table(self._read("1", []))
         return _table(self._read("concept = ?", [concept]))
+
+    def counts(self) -> tuple[int, int]:
+        """Count the concepts that people have written about: of this dictionary, and of others."""
+        if not self.path.exists():
+            return 0, 0
+        query = "SELECT dictionary_id = ?, count(DISTINCT concept) FROM revisions GROUP BY dictionary_id"
+        with self._connected() as connection:
+            rows = connection.execute(query, [self.dictionary_id]).fetchall()
+        here, elsewhere = (sum(n for own, n in rows if own == wanted) for wanted in (1, 0))
+        return here, elsewhere
 
     def export(self, path: Path | str) -> int:
         """Write every revision, the newest first, as CSV or JSON by the ending of the name.

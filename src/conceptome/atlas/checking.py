@@ -7,6 +7,7 @@ from typing import get_args
 
 from tqdm.auto import tqdm
 
+from conceptome.atlas.annotations import Annotations
 from conceptome.atlas.manifest import checksum, damaged
 from conceptome.atlas.pages import WHOLE, whole_table
 from conceptome.atlas.reader import Atlas, Pack
@@ -121,9 +122,17 @@ def describe(path: Path | str) -> str:
         lines.append("  " + ", ".join(f"{counts.get(name, 0):,} {name}" for name in shown))
         columns = atlas.rows("SELECT name, kind, role FROM obs_columns ORDER BY rank")
         lines += [f"  {name}: {kind}{f' ({role})' if role else ''}" for name, kind, role in columns]
+        with Annotations.beside(path, atlas.dictionary_id) as annotations:
+            here, elsewhere = annotations.counts()
+        if here or elsewhere:
+            lines.append(f"  annotations: {here:,} concepts{_of_others(elsewhere)} ({annotations.path})")
         lines += [f"  no {part}: {why}" for part, why in atlas.rows("SELECT part, reason FROM missing")]
         lines.append(f"Next: conceptome check {path}, or conceptome serve {path}")
         return "\n".join(lines)
+
+
+def _of_others(n_concepts: int) -> str:
+    return f", and {n_concepts:,} of other dictionaries, which are not shown" if n_concepts else ""
 
 
 def is_atlas(path: Path | str) -> bool:

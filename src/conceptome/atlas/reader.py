@@ -14,28 +14,20 @@ from urllib.parse import quote
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from conceptome.atlas.fitting import expected_schema, require_indexes, require_rows
 from conceptome.atlas.manifest import checksum, damaged, open_file, read_manifest
 from conceptome.atlas.packing import unpack_raw_column, unpack_sheet
 from conceptome.atlas.schema import (
     ARRAYS,
-    CREATE_SEARCH,
     DATABASE,
     PACKS,
     PICTURE,
     SEARCH,
-    TABLES,
-    create_indexes,
-    create_table,
 )
 from conceptome.core import BundleError, InputError
 
 SMALL_BYTES = 16 * 2**20
 """Files up to this size are compared with their checksums when an atlas is opened."""
-LARGE_TABLES = (
-    *("cells", "drivers", "findings", "curves", "themes", "pairs", "changes", "related", "groups"),
-    "associations",
-)
-"""Tables that are only ever read in parts."""
 MAX_VALUE_BYTES = 16 * 2**20
 """Of a single text or blob in the database."""
 SETTINGS = (
@@ -89,7 +81,8 @@ class Atlas:
         try:
             atlas._open_files()
             atlas._open_database()
-            atlas._check_indexes()
+            require_rows(atlas)
+            require_indexes(atlas)
         except BaseException:
             atlas.close()
             raise
@@ -285,45 +278,6 @@ class Atlas:
         except (sqlite3.DatabaseError, OverflowError) as error:
             raise BundleError(damaged(self.path, f"{DATABASE}: {error}")) from None
         found = {(name, sql) for name, sql in found if name not in _SHADOWS}
-        if found != self._expected_schema():
+        if found != expected_schema(self.manifest):
             version = self.manifest["schema_version"]
             raise BundleError(damaged(self.path, f"{DATABASE} has other tables than schema {version}"))
-        self._check_rows()
-
-    def _check_rows(self) -> None:
-        """Count the rows of the tables that are read as a whole."""
-        described = self.manifest["tables"]
-        expected = {"concepts": self.n_concepts, "genes": self.n_genes}
-        for table in TABLES:
-            if table.name in LARGE_TABLES:
-                continue
-            wanted = expected.get(table.name, described.get(table.name, {}).get("rows"))
-            found = self.rows(f'SELECT count(*) FROM "{table.name}"')[0][0]
-            if found != wanted:
-                raise BundleError(damaged(self.path, f"{DATABASE} has {found:,} {table.name}, not {wanted}"))
-
-    def _expected_schema(self) -> set[tuple[str, str]]:
-        expected = {(SEARCH, CREATE_SEARCH)}
-        for table in TABLES:
-            columns = self.manifest["tables"].get(table.name, {}).get("columns", {})
-            wanted = table.columns | columns if table.open else table.columns
-            expected.add((table.name, create_table(table, wanted)))
-            expected |= set(create_indexes(table, self.manifest["schema_version"]).items())
-        return expected
-
-    def _check_indexes(self) -> None:
-        """Compare the few numbers on which every later read depends."""
-        for pack, n_blobs in (("activations", self.n_concepts), ("thumbs", None), ("expression", None)):
-            name = f"{pack}_index.u64"
-            if name not in self.manifest["arrays"]:
-                continue
-            index = self.array(name).astype(np.int64)
-            grows = len(index) and index[0] == 0 and (np.diff(index) >= 0).all()
-            if not grows or index[-1] != self.size(f"{pack}.bin") or n_blobs not in (None, len(index) - 1):
-                raise BundleError(damaged(self.path, f"{name} does not fit {pack}.bin"))
-        shapes = {name: entry["shape"] for name, entry in self.manifest["arrays"].items()}
-        expected = {"coords.u16": [self.n_cells, 2], "csr_indptr.u64": [self.n_cells + 1]}
-        columns = {name: [self.n_cells] for name in shapes if name.startswith("obs/")}
-        wrong = [name for name, shape in (expected | columns).items() if shapes.get(name) != shape]
-        if wrong:
-            raise BundleError(damaged(self.path, f"{wrong[0]} is not for {self.n_cells:,} cells"))

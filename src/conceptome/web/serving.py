@@ -57,6 +57,10 @@ def serve(path: Path | str, *, host: str = "127.0.0.1", port: int = 8000, open_b
         port = listening.getsockname()[1]
         if annotations.obstacle:
             logger.warning("Annotations cannot be saved: %s", annotations.obstacle)
+        elsewhere = annotations.counts()[1]
+        if elsewhere:
+            where = f"{annotations.path} also has annotations of {elsewhere:,} concepts of another dictionary"
+            logger.info("%s; they stay there and are not shown.", where)
         app = create_app(atlas, annotations, hosts=[f"{name}:{port}" for name in LOCAL_NAMES])
         server = uvicorn.Server(
             uvicorn.Config(
