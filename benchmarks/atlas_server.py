@@ -1,8 +1,8 @@
 """Build an atlas of a million made-up cells, serve it, and measure the server.
 
-Run ``python benchmarks/atlas_server.py --out FOLDER``. Cells lie in clusters on the map and a concept is
-active in some of them, so that files compress as those of real cells do. Times are seen by a client on the
-same machine.
+Run ``python benchmarks/atlas_server.py --out FOLDER``, where nothing else serves that atlas. Cells lie in
+clusters on the map and a concept is active in some of them, so that files compress as those of real cells do.
+Times are seen by a client on the same machine.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+import atlas_saving
 from conceptome import atlas
 from conceptome.core import ENRICHMENT_COLUMNS, Activations, Attributions, Enrichment
 
@@ -222,13 +223,18 @@ def main() -> None:
         "files_mb": {name: size for name, size in files.items() if size >= 1},
     }
     words = [sys.executable, "-m", "conceptome.cli", "serve", str(place), "--port", str(PORT), "--no-open"]
+    saved = atlas.Annotations.beside(place, "").path
+    for left in saved.parent.glob(f"{saved.name}*"):
+        left.unlink()
     server = subprocess.Popen(words)
     try:
         figures["seconds_to_first_answer"] = wait()
         figures["resident_mb_at_start"] = resident_mb(server.pid)
         figures["answers"] = measure_all(options.cells, options.concepts)
         figures["concurrent"] = readers(50, options.concepts)
+        figures["saving"] = atlas_saving.writers(ADDRESS)
         figures["resident_mb_at_end"] = resident_mb(server.pid)
+        figures["killed"] = atlas_saving.killed(server, ADDRESS, saved)
     finally:
         server.terminate()
         server.wait()

@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--labels", nargs="+", required=True)
     parser.add_argument("--batch")
     parser.add_argument("--donor")
+    parser.add_argument("--gene-sets", nargs="*", default=[], help="GMT files")
     parser.add_argument("--out", type=Path, help="file for the whole evaluation")
     args = parser.parse_args()
 
@@ -60,6 +61,9 @@ def main() -> None:
         group_key=args.donor,
         batch_key=args.batch,
         n_seeds=3,
+        gene_tests=cm.evaluation.GeneTests(
+            gene_sets=tuple(cm.enrichment.load_gene_sets(path) for path in args.gene_sets)
+        ),
     )
     seconds = time.process_time() - start
     if args.out:

@@ -191,3 +191,19 @@ def test_refuses_impossible_numbers_of_components():
     with pytest.raises(InputError) as error:
         PcaDictionary.fit(Z, n_components=7)
     assert str(error.value) == "n_components is 7, expected 1 to d_embed = 6."
+
+
+@pytest.mark.parametrize("family", [IcaDictionary, NmfDictionary])
+def test_coordinates_that_tell_nothing_and_few_cells_are_no_obstacle(family):
+    padded = np.column_stack([Z, np.ones(len(Z)), Z[:, 0]])
+    for cells in (padded, Z[:4]):
+        dictionary = family.fit(cells)
+        rebuilt = dictionary.decode(dictionary.encode(cells))
+        assert np.isfinite(dictionary.directions).all()
+        assert explained_variance(cells, rebuilt, mean=cells.mean(axis=0))[0] > 0.9
+
+
+@pytest.mark.parametrize("family", [NeuronDictionary, PcaDictionary, IcaDictionary, NmfDictionary])
+def test_refuses_no_cells(family):
+    with pytest.raises(InputError, match="There are no cells to fit a dictionary to"):
+        family.fit(Z[:0])

@@ -6,11 +6,12 @@ from hypothesis.extra.numpy import arrays
 
 from conceptome.dictionaries import kernels
 from conceptome.dictionaries.selection import keep_strongest
+from conceptome.dictionaries.strongest import select_strongest
 
 
 def selected(pre, k):
     indices, values = np.empty((len(pre), k), np.int32), np.empty((len(pre), k), np.float32)
-    kernels.select_strongest(pre, k, indices, values)
+    select_strongest(pre, k, indices, values)
     return indices, values
 
 

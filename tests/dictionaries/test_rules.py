@@ -155,3 +155,10 @@ def test_the_autoencoder_is_affine_around_its_rule(cells):
     np.testing.assert_allclose(outcome.pre.detach().numpy(), pre, atol=1e-6)
     x_hat = outcome.activations.detach().numpy() @ maps["directions"] + maps["b_dec"]
     np.testing.assert_allclose(outcome.x_hat.detach().numpy(), x_hat, atol=1e-6)
+
+
+def test_thresholds_survive_the_death_of_all_concepts():
+    rule = JumpReluRule(3, k=1, bandwidth=0.1, shared_epochs=1)
+    rule.log_threshold.data[:] = torch.tensor([0.0, 1.0, 2.0])
+    rule.revive(torch.tensor([True, True, True]))
+    np.testing.assert_allclose(rule.log_threshold.detach().exp(), np.e / 2, rtol=1e-6)

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import zarr
 
 from conceptome.core import Embeddings, InputError
@@ -68,6 +69,17 @@ def test_refuses_what_is_not_finite(values):
     message = "The embedding has NaN or infinite values in 2 of 700 cells, expected finite numbers."
     with pytest.raises(InputError, match=message):
         Source.of(values).survey(np.ones(700, dtype=bool))
+
+
+def test_says_which_cells_cannot_be_read(values, tmp_path):
+    stored = zarr.create_array(str(tmp_path / "cells.zarr"), data=values, chunks=(100, values.shape[1]))
+    assert stored.shape == values.shape
+    chunk = next(file for file in (tmp_path / "cells.zarr").rglob("6/0"))
+    chunk.write_bytes(b"damaged")
+    with pytest.raises(InputError, match="Cells 0 to 700 of the embedding cannot be read as numbers"):
+        Source.of(tmp_path / "cells.zarr").survey(np.ones(700, dtype=bool))
+    with pytest.raises(InputError, match="Give a dense array of numbers"):
+        Source.of(sp.csr_array(values)).read(slice(0, 10))
 
 
 def test_refuses_what_is_not_an_embedding(values, tmp_path):

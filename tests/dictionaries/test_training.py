@@ -1,4 +1,5 @@
 from dataclasses import replace
+from inspect import unwrap
 
 import jaxtyping
 import numpy as np
@@ -204,3 +205,26 @@ def test_refuses_what_cannot_be_learned_from():
     with pytest.raises(InputError) as seed:
         train(np.random.default_rng(0).normal(size=(80, 4)), seed=-1)
     assert str(seed.value) == "seed is -1, expected at least 0."
+    with pytest.raises(InputError, match="199 of 200 cells are held out, which leaves 0 to learn from"):
+        train(np.random.default_rng(0).normal(size=(200, 4)), groups=["a"] * 199 + ["b"])
+    with pytest.raises(InputError, match="groups is missing in 1 of 80 cells"):
+        train(np.random.default_rng(0).normal(size=(80, 4)), groups=["a"] * 40 + ["b"] * 39 + [None])
+    with pytest.raises(InputError, match="device is 'nowhere', which PyTorch cannot use here"):
+        train(np.random.default_rng(0).normal(size=(80, 4)), device="nowhere")
+
+
+def test_takes_what_numpy_and_pandas_give(planted, tmp_path):
+    cells, donors = planted[0][:200], np.repeat(["a", "b"], 100)
+    options = TopK(8, 2, max_epochs=2)
+    plain = train(cells, options, seed=3, groups=donors.tolist(), progress=False)
+    given = unwrap(train)(  # without the checks of types that tests add
+        cells,
+        options,
+        seed=np.int64(3),
+        groups=pd.Series(donors),
+        progress=False,
+        checkpoint=tmp_path / "checkpoint",
+    )
+    given.save(tmp_path / "dictionary")
+    assert given.dictionary_id == plain.dictionary_id
+    assert given.training == plain.training

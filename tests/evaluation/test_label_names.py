@@ -18,9 +18,16 @@ def test_a_table_names_what_means_the_same_and_missing_labels_stay_missing(tmp_p
     path = tmp_path / "map.tsv"
     path.write_text("CD14+ Mono\tmonocytes\n\nCD14+ Monocytes\tMonocyte\n")
     mapping = read_label_map(path)
-    labels = common_labels(pd.Series(["CD14+ mono", None, "", "CD14+ Monocyte", "NK"]), mapping)
-    assert labels.tolist() == ["monocyte", None, None, "monocyte", "nk"]
-    assert unshared_labels(labels, ["nk", "b"]) == (["monocyte"], ["b"])
+    labels = common_labels(
+        {
+            "a": pd.Series(["CD14+ mono", None, "", "CD14+ Monocyte", "NK Cell"]),
+            "b": pd.Series(["nk cells", "B", "MONOCYTE"]),
+        },
+        mapping,
+    )
+    assert labels["a"].tolist() == ["MONOCYTE", None, None, "MONOCYTE", "NK Cell"]
+    assert labels["b"].tolist() == ["NK Cell", "B", "MONOCYTE"]  # as the first run spells it that has it
+    assert unshared_labels(labels["a"], labels["b"]) == ([], ["B"])
 
 
 def test_a_broken_table_is_told(tmp_path):

@@ -13,6 +13,8 @@ from conceptome.dictionaries.checks import embedding_values, require_components,
 from conceptome.dictionaries.scaling import center_and_scale
 
 ICA_ITERATIONS = 1000
+RANK = 1e-12
+"""Least variance along an axis that counts, of the largest."""
 
 
 def _signed_units(
@@ -127,7 +129,8 @@ class IcaDictionary(AffineDictionary):
         embeddings
             Training cells, ``(n_cells, d_embed)``.
         n_components
-            How many; a cell then has exactly as many active units. None = all.
+            How many; a cell then has exactly as many active units. None = all. No more than the cells span,
+            which coordinates that do not vary or repeat others lessen.
         seed
             Decides where the iteration starts.
 
@@ -149,14 +152,17 @@ class IcaDictionary(AffineDictionary):
         n_components = d_embed if n_components is None else n_components
         require_components(n_components, d_embed)
         mean, scale = center_and_scale(values)
+        scaled = (values.astype(np.float64) - mean) * scale
+        spread = np.linalg.eigvalsh(scaled.T @ scaled)
+        n_components = min(n_components, int((spread > RANK * spread[-1]).sum()))
         model = FastICA(
             n_components, whiten="unit-variance", max_iter=ICA_ITERATIONS, tol=1e-3, random_state=seed
         )
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
-            model.fit((values.astype(np.float64) - mean) * scale)
+            model.fit(scaled)
         converged = not any(issubclass(each.category, ConvergenceWarning) for each in caught)
-        training = {"seed": seed, "converged": converged}
+        training = {"seed": int(seed), "converged": converged}
         length = np.linalg.norm(model.mixing_, axis=0)
         order = np.argsort(-length, kind="stable")
         axes = (model.mixing_ / length).T[order]

@@ -71,7 +71,7 @@ class KMeansDictionary(AffineDictionary):
             b_dec=np.zeros(values.shape[1], dtype=np.float32),
             mean=mean.astype(np.float32),
         )
-        return cls(weights, scale=scale, encoder_id=source_id(embeddings), training={"seed": seed})
+        return cls(weights, scale=scale, encoder_id=source_id(embeddings), training={"seed": int(seed)})
 
     def preactivations(self, z: Shaped[np.ndarray, "rows d_embed"]) -> Float[np.ndarray, "rows concepts"]:
         """Compute the negative distance to every centroid, in the scaled embedding.

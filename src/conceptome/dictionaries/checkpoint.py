@@ -15,7 +15,7 @@ from conceptome.core import CheckpointError, InputError, require_at_least
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,8 @@ def cells_digest(embeddings: EmbeddingSource, groups: Sequence[str] | None) -> s
     source = Source.of(embeddings)
     values = source.survey(np.ones(source.n_cells, dtype=bool)).content
     names = source.names.astype(str).tolist()
-    return content_id({"groups": groups and list(groups), "cells": names, "values": values})
+    donors = None if groups is None else list(map(str, groups))
+    return content_id({"groups": donors, "cells": names, "values": values})
 
 
 def _require_free(path: Path) -> None:

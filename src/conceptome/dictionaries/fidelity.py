@@ -40,8 +40,8 @@ def explained_variance(
 
 def _squared_errors(z: np.ndarray, z_hat: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sum what is left and what there was over cells, per dimension."""
-    residual: np.ndarray = ((z - z_hat) ** 2).sum(axis=0, dtype=np.float64)
-    total: np.ndarray = ((z - mean) ** 2).sum(axis=0, dtype=np.float64)
+    residual: np.ndarray = np.square(z - z_hat, dtype=np.float64).sum(axis=0)
+    total: np.ndarray = np.square(z - mean, dtype=np.float64).sum(axis=0)
     return residual, total
 
 

@@ -28,66 +28,21 @@ def compiled(function: F) -> F:
 
 
 @compiled
-def select_strongest(pre: Array, k: int, indices: Array, values: Array) -> None:
-    """Find the k largest pre-activations of each row; of equal ones those of lower index.
-
-    Insertion into a sorted list: after the first few concepts hardly any is large enough to enter.
-
-    Parameters
-    ----------
-    pre
-        ``(n_rows, n_concepts)``.
-    k
-        How many.
-    indices, values
-        ``(n_rows, k)``, written: concepts and their activations, the strongest first; 0 where the
-        pre-activation is negative, NaN stays.
-    """
-    n_rows, n_concepts = pre.shape
-    for i in range(n_rows):
-        row, own, best = pre[i], indices[i], values[i]
-        for j in range(n_concepts):
-            if j >= k and (row[j] <= best[k - 1] or best[0] != best[0]):
-                continue
-            at = min(j, k - 1)
-            while at > 0 and (best[at - 1] < row[j] or row[j] != row[j]):  # NaN goes first and stays there
-                best[at] = best[at - 1]
-                own[at] = own[at - 1]
-                at -= 1
-            best[at] = row[j]
-            own[at] = j
-        for at in range(k):
-            best[at] = max(best[at], 0)
+def dot(one: Array, other: Array) -> np.float32:
+    """Compute the inner product of two vectors."""
+    along = np.float32(0)
+    for d in range(len(one)):
+        along += one[d] * other[d]
+    return along
 
 
 @compiled
-def score(shifted: Array, w_enc: Array, b_enc: Array, candidates: Array, scores: Array) -> None:
-    """Compute the pre-activations of a few concepts per cell.
+def reconstruct(
+    cells: Array, active: Arrays, decoder: Arrays, factor: np.float32, found: Arrays
+) -> np.float64:
+    """Subtract cells from their reconstruction, and carry the difference back to active concepts.
 
-    Parameters
-    ----------
-    shifted
-        Cells minus b_dec, ``(n_rows, d_embed)``.
-    w_enc, b_enc
-        Of the encoder.
-    candidates
-        Concepts, ``(n_rows, n_candidates)``.
-    scores
-        ``(n_rows, n_candidates)``, written.
-    """
-    for i in range(len(shifted)):
-        cell = shifted[i]
-        for at in range(candidates.shape[1]):
-            weights = w_enc[candidates[i, at]]
-            along = np.float32(0)
-            for d in range(len(cell)):
-                along += cell[d] * weights[d]
-            scores[i, at] = along + b_enc[candidates[i, at]]
-
-
-@compiled
-def reconstruct(cells: Array, active: Arrays, decoder: Arrays, residual: Array) -> np.float64:
-    """Subtract cells from their reconstruction.
+    Both for one cell after the other, while the directions of its concepts are in the cache.
 
     Parameters
     ----------
@@ -97,14 +52,17 @@ def reconstruct(cells: Array, active: Arrays, decoder: Arrays, residual: Array) 
         ``indices, values``: active concepts and their activations, ``(n_rows, k)``.
     decoder
         ``directions, b_dec``.
-    residual
-        ``(n_rows, d_embed)``, written: reconstruction minus cell.
+    factor
+        Gradient by the reconstruction = factor * residual.
+    found
+        ``residual, gradient``, written: reconstruction minus cell, ``(n_rows, d_embed)``; the loss's gradient
+        by the pre-activations of active concepts, ``(n_rows, k)``, 0 where the ReLU cut.
 
     Returns
     -------
     Sum of squares of the residual.
     """
-    (indices, values), (directions, b_dec) = active, decoder
+    (indices, values), (directions, b_dec), (residual, gradient) = active, decoder, found
     n_rows, k = indices.shape
     total = np.float64(0)
     for i in range(n_rows):
@@ -115,43 +73,12 @@ def reconstruct(cells: Array, active: Arrays, decoder: Arrays, residual: Array) 
             direction, value = directions[indices[i, at]], values[i, at]
             for d in range(len(own)):
                 own[d] += value * direction[d]
-        squares = np.float32(0)
-        for d in range(len(own)):
-            squares += own[d] * own[d]
-        total += squares
-    return total
-
-
-@compiled
-def backpropagate(
-    residual: Array, active: Arrays, directions: Array, factor: np.float32, gradient: Array
-) -> None:
-    """Compute the loss's gradient by the pre-activations of active concepts; 0 where the ReLU cut.
-
-    Parameters
-    ----------
-    residual
-        Reconstruction minus cell, ``(n_rows, d_embed)``.
-    active
-        ``indices, values``: active concepts and their activations, ``(n_rows, k)``.
-    directions
-        Of the decoder.
-    factor
-        Gradient by the reconstruction = factor * residual.
-    gradient
-        ``(n_rows, k)``, written.
-    """
-    indices, values = active
-    n_rows, k = indices.shape
-    for i in range(n_rows):
-        own = residual[i]
         for at in range(k):
-            along = np.float32(0)
+            gradient[i, at] = 0
             if values[i, at] > 0:
-                direction = directions[indices[i, at]]
-                for d in range(len(own)):
-                    along += own[d] * direction[d]
-            gradient[i, at] = factor * along
+                gradient[i, at] = factor * dot(own, directions[indices[i, at]])
+        total += dot(own, own)
+    return total
 
 
 @compiled
@@ -222,9 +149,9 @@ def update_concepts(
         The first of a range, and the one after the last.
     sums
         What gradients are made of. ``shifted, residual, values, gradient``: cells minus b_dec, reconstruction
-        minus cell times the factor of `backpropagate`, activations and the gradient by pre-activations.
-        ``starts, entries`` of `group_by_concept`. ``place, to_directions, to_w_enc, to_b_enc``: further
-        gradients; `place` says for each concept in which row of the others it stands, -1 = none.
+        minus cell, activations times the factor of `reconstruct`, and its gradient. ``starts, entries`` of
+        `group_by_concept`. ``place, to_directions, to_w_enc, to_b_enc``: further gradients; `place` says for
+        each concept in which row of the others it stands, -1 = none.
     moved
         Of the decoder, the encoder and the encoder's bias: each the parameter and its two moments.
     rates
@@ -236,13 +163,13 @@ def update_concepts(
     extra_row, extra_directions, extra_w_enc, extra_b_enc = extra
     decoder, encoder, bias = moved
     k, d_embed = values.shape[1], shifted.shape[1]
-    to_direction = np.empty(d_embed, np.float32)
-    to_encoder = np.empty(d_embed, np.float32)
+    to_direction, to_encoder = np.empty(d_embed, np.float32), np.empty(d_embed, np.float32)
+    to_bias = np.empty(1, np.float32)
     for j in range(concepts[0], concepts[1]):
         direction, w_enc = decoder[0][j], encoder[0][j]
         to_direction[:] = 0
         to_encoder[:] = 0
-        to_bias = np.zeros(1, np.float32)
+        to_bias[:] = 0
         for place in range(starts[j], starts[j + 1]):
             i, at = entries[place] // k, entries[place] % k
             value, slope = values[i, at], gradient[i, at]
@@ -258,17 +185,12 @@ def update_concepts(
             to_direction += extra_directions[at]
             to_encoder += extra_w_enc[at]
             to_bias[0] += extra_b_enc[at]
-        along = np.float32(0)
-        for d in range(d_embed):
-            along += to_direction[d] * direction[d]
+        along = dot(to_direction, direction)
         for d in range(d_embed):
             to_direction[d] -= along * direction[d]
         adam(direction, to_direction, decoder[1][j], decoder[2][j], rates)
         adam(w_enc, to_encoder, encoder[1][j], encoder[2][j], rates)
         adam(bias[0][j : j + 1], to_bias, bias[1][j : j + 1], bias[2][j : j + 1], rates)
-        length = np.float32(0)
-        for d in range(d_embed):
-            length += direction[d] * direction[d]
-        length = np.sqrt(length)
+        length = np.sqrt(dot(direction, direction))
         for d in range(d_embed):
             direction[d] /= length

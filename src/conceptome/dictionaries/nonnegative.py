@@ -40,7 +40,8 @@ class NmfDictionary(AffineDictionary):
         embeddings
             Training cells, ``(n_cells, d_embed)``.
         n_components
-            How many; a cell has at most as many active concepts. None = as many as coordinates.
+            How many; a cell has at most as many active concepts. None = as many as coordinates. No more than
+            there are cells.
         seed
             Decides the randomised decomposition that the factorisation starts from.
 
@@ -62,6 +63,7 @@ class NmfDictionary(AffineDictionary):
         d_embed = values.shape[1]
         n_components = d_embed if n_components is None else n_components
         require_components(n_components, d_embed)
+        n_components = min(n_components, len(values))
         mean, scale = center_and_scale(values)
         scaled = (values.astype(np.float64) - mean) * scale
         lowest = scaled.min(axis=0)
@@ -70,7 +72,7 @@ class NmfDictionary(AffineDictionary):
             warnings.simplefilter("always", ConvergenceWarning)
             model.fit(scaled - lowest)
         converged = not any(issubclass(each.category, ConvergenceWarning) for each in caught)
-        training = {"seed": seed, "converged": converged}
+        training = {"seed": int(seed), "converged": converged}
         parts = model.components_[np.linalg.norm(model.components_, axis=1) > 0]
         directions = (parts / np.linalg.norm(parts, axis=1, keepdims=True)).astype(np.float32)
         biases = (np.zeros(len(directions)), lowest, mean)

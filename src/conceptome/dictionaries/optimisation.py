@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
+from dataclasses import replace
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,11 +24,23 @@ from conceptome.dictionaries.rounds import Rounds
 from conceptome.dictionaries.rules import TopKRule
 from conceptome.dictionaries.schedule import Schedule
 from conceptome.dictionaries.sparse_steps import SparseSteps, one_thread
+from conceptome.dictionaries.starts import CELLS_OR_AXES, SAMPLED_CELLS, first_directions, pilot
 from conceptome.dictionaries.steps import AutogradSteps, Measured, Steps
 
-SAMPLED_CELLS = 16_384
 MEASURED_CELLS = 4096  # at a time
 EMA_START = 9  # steps after which the average remembers half of what it was
+
+
+class Learned(NamedTuple):
+    """What came out of a training."""
+
+    maps: dict[str, np.ndarray]
+    """``w_enc, b_enc, directions, b_dec`` and the rule's own, of the best round."""
+    log: list[dict[str, float]]
+    """Per round, which is a pass over the cells where these are few: ``epoch``, the passes done so far;
+    ``fvu`` and ``l0`` on validation cells, ``dead`` share, ``lr``."""
+    axes: float
+    """Share of the concepts that started as principal axes."""
 
 
 def optimise(
@@ -38,7 +51,7 @@ def optimise(
     seed: int,
     progress: bool,
     journal: Journal | None = None,
-) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
+) -> Learned:
     """Fit an autoencoder to scaled embeddings.
 
     Parameters
@@ -58,11 +71,7 @@ def optimise(
 
     Returns
     -------
-    maps
-        ``w_enc, b_enc, directions, b_dec`` and the rule's own, of the best round.
-    log
-        Per round, which is a pass over the cells where these are few: ``epoch``, the passes done so far;
-        ``fvu`` and ``l0`` on validation cells, ``dead`` share, ``lr``.
+    `Learned`.
 
     Raises
     ------
@@ -72,22 +81,27 @@ def optimise(
         If the journal cannot be read or tells of another training.
     """
     unseen = torch.from_numpy(validation).to(rounds.device)
+    shares = CELLS_OR_AXES if options.axes is None else (options.axes,)
     with one_thread():
-        training = Training(rounds, options, torch.Generator().manual_seed(seed))
+        candidates = [
+            Training(rounds, replace(options, axes=share), torch.Generator().manual_seed(seed))
+            for share in shares
+        ]
+    training = candidates[0]
     if journal and (entry := journal.read()):
         training.restore(*entry)
-    with ExitStack() as stack:
-        if isinstance(training.steps, SparseSteps):
-            stack.enter_context(training.steps)
-        bar = stack.enter_context(
-            tqdm(
-                total=training.n_rounds,
-                initial=len(training.log),
-                desc="Dictionary",
-                unit=rounds.unit,
-                disable=None if progress else True,
-            )
-        )
+    elif len(candidates) > 1:
+        training = pilot(candidates, unseen)
+        if journal:
+            journal.write(*training.state())
+    bar = tqdm(
+        total=training.n_rounds,
+        initial=len(training.log),
+        desc="Dictionary",
+        unit=rounds.unit,
+        disable=None if progress else True,
+    )
+    with bar, training.threads():
         while not training.finished:
             training.round()
             training.judge(unseen)
@@ -96,7 +110,8 @@ def optimise(
             bar.set_postfix(told)
             if journal and journal.due(len(training.log), finished=training.finished):
                 journal.write(*training.state())
-    return {name: tensor.cpu().numpy() for name, tensor in training.best.items()}, training.log
+    maps = {name: tensor.cpu().numpy() for name, tensor in training.best.items()}
+    return Learned(maps, training.log, training.axes)
 
 
 class Training:
@@ -116,14 +131,9 @@ class Training:
         self.rounds, self.options, self.generator = rounds, options, generator
         self.recipe = Recipe.of(options)
         self.n_rounds = self.recipe.max_epochs * rounds.per_pass
+        self.axes = self.recipe.axes or 0.0
         cells = rounds.shuffled(0)
-        b_dec = geometric_median(cells[:SAMPLED_CELLS])
-        rows = torch.randint(len(cells), (self.recipe.n_concepts,), generator=generator)
-        directions = cells[rows.to(cells.device)] - b_dec
-        if n_axes := int(self.recipe.axes * self.recipe.n_concepts / 2):
-            axes = principal_axes(cells[:SAMPLED_CELLS])[:n_axes]
-            directions[: 2 * len(axes)] = torch.cat([axes, -axes])
-        self.model = Autoencoder(directions, b_dec, options.rule())
+        self.model = Autoencoder(*first_directions(cells, self.recipe, generator), options.rule())
         self.model.rule.prepare(self._preactivations(self.model, cells))
         self.average = deepcopy(self.model) if self.recipe.ema else self.model
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.recipe.lr)
@@ -141,6 +151,10 @@ class Training:
         if type(rule) is TopKRule and plain and self.rounds.device == "cpu":
             return SparseSteps(self.model, self.optimiser, self.recipe, k=rule.k, variance=self.variance)
         return AutogradSteps(self.model, self.optimiser, self.options, variance=self.variance)
+
+    def threads(self) -> AbstractContextManager[Any]:
+        """Have the threads, for as long as rounds are learned, that steps share their work among."""
+        return self.steps if isinstance(self.steps, SparseSteps) else nullcontext()
 
     @property
     def finished(self) -> bool:
@@ -229,7 +243,8 @@ class Training:
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{name}": tensor for name, tensor in moments.items()}
         tensors |= {"silent": self.silent, "generator": self.generator.get_state()}
-        return tensors, {"log": self.log, "best_loss": self.best_loss, "schedule": self.schedule.state()}
+        numbers = {"log": self.log, "best_loss": self.best_loss, "axes": self.axes}
+        return tensors, {**numbers, "schedule": self.schedule.state()}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
@@ -247,26 +262,9 @@ class Training:
         self.optimiser.load_state_dict(adam)
         self.silent = tensors["silent"].to(device)
         self.generator.set_state(tensors["generator"])
-        self.log, self.best_loss = numbers["log"], numbers["best_loss"]
+        self.log, self.best_loss, self.axes = numbers["log"], numbers["best_loss"], numbers["axes"]
         self.schedule.restore(numbers["schedule"])
 
 
 def _copy(model: Autoencoder) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def geometric_median(cells: Tensor, *, n_iterations: int = 50) -> Tensor:
-    """Find the point with the least sum of distances to the cells, by Weiszfeld's iteration."""
-    centre = cells.mean(0)
-    for _ in range(n_iterations):
-        weight = 1 / (cells - centre).norm(dim=1).clamp_min(1e-6)
-        centre = (weight[:, None] * cells).sum(0) / weight.sum()
-    return centre
-
-
-def principal_axes(cells: Tensor) -> Tensor:
-    """Compute the principal axes of cells, ``(d_embed, d_embed)``, that of largest variance first."""
-    centred = (cells - cells.mean(0)).double()
-    _, axes = torch.linalg.eigh(centred.T @ centred)
-    ordered: Tensor = axes.T.flip(0).to(cells.dtype)
-    return ordered

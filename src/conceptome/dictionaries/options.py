@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SEEN_CELLS = 20_000_000
 LEAST_PATIENCE = 5
+WIDE = 256
+"""Coordinates from which on training tries out where to start."""
 
 Decay = Literal["plateau", "linear"]
 Precision = Literal["float32", "bfloat16"]
@@ -55,9 +57,10 @@ class TrainingOptions(ABC, Generic[D]):
     ema: float = 0.0
     """Share of its past that a running average of the weights keeps per step, such as 0.99; the average is
     what is measured and kept. 0 = the weights themselves."""
-    axes: float = 0.0
+    axes: float | None = None
     """Share of the concepts that start as principal axes of the cells and their opposites; the others start
-    as cells. Keeps more of an embedding without sparse structure, and recovers less of one that has it."""
+    as cells. Axes keep more of an embedding without sparse structure, and recover less of one that has it.
+    None = 0; from 256 coordinates on 0 or 1, whichever is ahead on validation cells after a round of each."""
     dead_after: int | None = None
     """A concept that has not fired for so many cells is dead. None = 5 epochs."""
     k_aux: int | None = None
@@ -80,7 +83,7 @@ class TrainingOptions(ABC, Generic[D]):
     def __post_init__(self) -> None:
         for name in ("n_concepts", "max_epochs", "batch_size", "dead_after", "k_aux", "patience"):
             self._require_count(name)
-        if not 0 <= self.axes <= 1:
+        if self.axes is not None and not 0 <= self.axes <= 1:
             msg = f"{self._family}: axes is {self.axes}, expected a share between 0 and 1."
             raise InputError(msg)
         for name in ("validation_fraction", "heldout_fraction"):
@@ -145,6 +148,7 @@ class TrainingOptions(ABC, Generic[D]):
             "max_epochs": max_epochs,
             "batch_size": min(1024, max(64, n_train // 8)),
             "lr": 0.003,
+            "axes": 0.0 if d_embed < WIDE else None,
             "dead_after": 5 * n_train,
             "k_aux": max(1, d_embed // 2),
             "patience": max(LEAST_PATIENCE, tenth(max_epochs)),
@@ -224,7 +228,7 @@ class Recipe:
     max_epochs: int
     batch_size: int
     lr: float
-    axes: float
+    axes: float | None
     dead_after: int
     k_aux: int
     aux_weight: float

@@ -70,7 +70,7 @@ class RandomSaeDictionary(TopKDictionary):
         frozen = cls(_weights(drawn, drawn, b_dec=np.zeros(values.shape[1]), mean=mean), k, scale=scale)
         decoder, b_dec = _best_decoder(frozen.encode(values.astype(np.float64)), scaled, drawn)
         weights = _weights(drawn, decoder, b_dec=b_dec, mean=mean)
-        return cls(weights, k, scale=scale, encoder_id=source_id(embeddings), training={"seed": seed})
+        return cls(weights, k, scale=scale, encoder_id=source_id(embeddings), training={"seed": int(seed)})
 
     def activate(self, pre: Float[np.ndarray, "rows concepts"]) -> Float[np.ndarray, "rows concepts"]:
         """Keep the pre-activations of the k largest positive projections of each row."""

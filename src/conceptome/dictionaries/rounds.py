@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from conceptome.core import InputError
 from conceptome.dictionaries.scaling import Scaling
 from conceptome.dictionaries.sources import Source
 
@@ -90,3 +91,24 @@ class Rounds:
             rows = slice(block * self.source.block_rows, (block + 1) * self.source.block_rows)
             parts.append(self.scaling(self.source.read(rows)[self.learned[rows]]))
         return torch.from_numpy(np.concatenate(parts))
+
+
+def require_device(device: str) -> None:
+    """Refuse a device on which torch cannot compute here.
+
+    Parameters
+    ----------
+    device
+        Such as ``"cpu"`` or ``"cuda:1"``.
+
+    Raises
+    ------
+    InputError
+        If PyTorch knows no such device or finds none.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        msg = f"device is {device!r}, which PyTorch cannot use here ({reason}). Use 'cpu'."
+        raise InputError(msg) from None

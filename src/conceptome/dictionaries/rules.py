@@ -103,8 +103,9 @@ class JumpReluRule(Rule):
             self.prepare(batches)
 
     def revive(self, dead: Tensor) -> None:
-        """Give dead concepts half the threshold of a living one."""
-        self.log_threshold.data[dead] = self.log_threshold.data[~dead].median() + LOG_HALF
+        """Give dead concepts half the threshold of a living one (of any, if none lives)."""
+        others = dead.all() | ~dead
+        self.log_threshold.data[dead] = self.log_threshold.data[others].median() + LOG_HALF
 
 
 def smallest_kept(batches: Iterable[Tensor], k: int) -> float:

@@ -41,7 +41,7 @@ class Scaling:
             If all cells have the same embedding.
         """
         rounding = float(np.finfo(np.float32).eps) ** 2 * float(mean @ mean)
-        if variance <= rounding:
+        if not variance > rounding:
             msg = (
                 f"All {n_cells} training cells have the same embedding, so there is nothing to learn. "
                 "Check that the encoder reads the genes of these data."
@@ -75,8 +75,11 @@ def center_and_scale(
     Raises
     ------
     InputError
-        If all cells have the same embedding.
+        If there are no cells, or all have the same embedding.
     """
+    if not len(values):
+        msg = "There are no cells to fit a dictionary to. Give the embeddings of some."
+        raise InputError(msg)
     mean = values.mean(axis=0, dtype=np.float64)
     variance = float(((values - mean) ** 2).sum(axis=1).mean())
     return mean, Scaling.of(mean, variance, n_cells=len(values)).scale

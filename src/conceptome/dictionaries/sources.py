@@ -72,8 +72,7 @@ class Source:
             return _open(Path(embeddings))
         if isinstance(embeddings, Embeddings):
             return cls(embeddings.values, embeddings.cell_ids, embeddings.encoder_id, BLOCK_ROWS)
-        rows = embeddings if hasattr(embeddings, "shape") else np.asarray(embeddings)
-        return _unnamed(rows)
+        return _unnamed(embeddings if isinstance(embeddings, Rows) else np.asarray(embeddings))
 
     @property
     def n_cells(self) -> int:
@@ -86,9 +85,16 @@ class Source:
         return int(self.rows.shape[1])
 
     def read(self, rows: slice) -> Float[np.ndarray, "rows d_embed"]:
-        """Read consecutive rows, as float32 or float64."""
-        block = np.asarray(self.rows[rows])
-        return block.astype(floating_type(block.dtype), copy=False)
+        """Read consecutive rows, as float32 or float64; what cannot be read is an `InputError`."""
+        try:
+            block = np.asarray(self.rows[rows])
+            return block.astype(floating_type(block.dtype), copy=False)
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            msg = (
+                f"Cells {rows.start} to {rows.stop} of the embedding cannot be read as numbers ({error}). "
+                "Give a dense array of numbers, or write the file again."
+            )
+            raise InputError(msg) from error
 
     def blocks(self, n_rows: int | None = None) -> Iterator[tuple[slice, Float[np.ndarray, "rows d_embed"]]]:
         """Read all cells in order, whole blocks of about `n_rows` (None = one block) at a time."""

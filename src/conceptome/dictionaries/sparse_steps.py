@@ -24,6 +24,7 @@ from conceptome.dictionaries import kernels
 from conceptome.dictionaries.autoencoder import Autoencoder, strongest
 from conceptome.dictionaries.options import Recipe, require_k
 from conceptome.dictionaries.steps import Measured, auxiliary_loss
+from conceptome.dictionaries.strongest import select_rescored, select_strongest
 
 BLOCK_CELLS = 256
 BLOCK_CONCEPTS = 256
@@ -49,12 +50,16 @@ class _Encoded:
     """Active concepts of each cell, the strongest first, and their activations."""
     residual: np.ndarray
     """Reconstruction minus cell."""
+    gradient: np.ndarray
+    """Of the loss, by the pre-activations of active concepts."""
+    factor: np.float32
+    """Gradient of the loss by the reconstruction = factor * residual."""
 
     @classmethod
-    def empty(cls, cells: np.ndarray, shifted: np.ndarray, k: int) -> _Encoded:
-        shape = (len(cells), k)
-        indices, values = np.empty(shape, np.int32), np.empty(shape, np.float32)
-        return cls(cells, shifted, indices, values, np.empty_like(cells))
+    def empty(cls, cells: np.ndarray, shifted: np.ndarray, *, k: int, variance: float) -> _Encoded:
+        shape, factor = (len(cells), k), np.float32(2 / (len(cells) * variance))
+        indices, values, gradient = (np.empty(shape, dtype) for dtype in (np.int32, np.float32, np.float32))
+        return cls(cells, shifted, indices, values, np.empty_like(cells), gradient, factor)
 
 
 class SparseSteps:
@@ -92,15 +97,8 @@ class SparseSteps:
     def take(self, x: Tensor, *, lr: float, dead: Tensor | None) -> Tensor:
         """Learn from a batch; return the mask of concepts that fired."""
         batch, _ = self._encode(self.model, x)
-        factor = np.float32(2 / (len(x) * self.variance))
-        gradient = np.empty_like(batch.values)
-        directions = _array(self.model.directions)
-
-        parts = _cut(len(x), BLOCK_CELLS)
-        self._share(partial(_backpropagate, batch, gradient, directions, factor), parts, len(x))
         extra, to_b_dec = self._auxiliary(x, batch.residual, dead)
-        np.multiply(batch.residual, factor, out=batch.residual)
-        starts = self._update(batch, gradient, extra, to_b_dec, lr)
+        starts = self._update(batch, extra, to_b_dec, lr)
         return torch.from_numpy(starts[1:] > starts[:-1])
 
     @torch.no_grad()
@@ -112,7 +110,7 @@ class SparseSteps:
     @torch.no_grad()
     def _encode(self, model: Autoencoder, x: Tensor) -> tuple[_Encoded, float]:
         shifted = x - model.b_dec
-        batch = _Encoded.empty(x.numpy(), shifted.numpy(), self.k)
+        batch = _Encoded.empty(x.numpy(), shifted.numpy(), k=self.k, variance=self.variance)
         decoder = _array(model.directions), _array(model.b_dec)
         find = self._selection(model, shifted)
 
@@ -124,7 +122,7 @@ class SparseSteps:
         w_enc, b_enc = model.w_enc.detach(), model.b_enc.detach()
         if self.recipe.precision == "float32":
             return partial(_select, shifted, (w_enc, b_enc))
-        return partial(_select_rescored, shifted, (w_enc, b_enc), w_enc.T.bfloat16())
+        return partial(_select_rescored, shifted, (w_enc, b_enc), (w_enc.bfloat16(), b_enc.bfloat16()))
 
     def _auxiliary(self, x: Tensor, residual: np.ndarray, dead: Tensor | None) -> tuple[Arrays, np.ndarray]:
         """Compute AuxK's gradient, for the rows of dead concepts alone."""
@@ -144,9 +142,7 @@ class SparseSteps:
         found = [_gradient(leaf) for leaf in (directions, w_enc, b_enc, b_dec)]
         return (place, *found[:3]), found[3]
 
-    def _update(
-        self, batch: _Encoded, gradient: np.ndarray, extra: Arrays, to_b_dec: np.ndarray, lr: float
-    ) -> np.ndarray:
+    def _update(self, batch: _Encoded, extra: Arrays, to_b_dec: np.ndarray, lr: float) -> np.ndarray:
         """Move all weights by Adam; return where the entries of each concept begin."""
         n_cells, n_concepts = len(batch.cells), self.recipe.n_concepts
         grouped = np.empty(n_concepts + 1, np.int64), np.empty(batch.indices.size, np.int64)
@@ -154,12 +150,14 @@ class SparseSteps:
         rates = self._rates(lr)
         model = self.model
         moved = tuple(self._with_moments(each) for each in (model.directions, model.w_enc, model.b_enc))
-        sums = (batch.shifted, batch.residual, batch.values, gradient), grouped, extra
+        to_decoder = batch.factor * batch.values
+        sums = (batch.shifted, batch.residual, to_decoder, batch.gradient), grouped, extra
 
         parts = _cut(n_concepts, BLOCK_CONCEPTS)
         shares = self._share(partial(_update, sums, moved, rates), parts, n_cells)
         b_dec, mean, square = self._with_moments(model.b_dec)
-        kernels.adam(b_dec, to_b_dec + batch.residual.sum(axis=0) + sum(shares), mean, square, rates)
+        to_b_dec = to_b_dec + batch.factor * batch.residual.sum(axis=0) + sum(shares)
+        kernels.adam(b_dec, to_b_dec, mean, square, rates)
         return grouped[0]
 
     def _rates(self, lr: float) -> tuple[np.float32, ...]:
@@ -210,35 +208,28 @@ def one_thread() -> Iterator[None]:
 def _select(shifted: Tensor, encoder: tuple[Tensor, Tensor], rows: slice, active: Active) -> None:
     w_enc, b_enc = encoder
     pre = torch.addmm(b_enc, shifted[rows], w_enc.T)
-    indices, values = active
-    kernels.select_strongest(pre.numpy(), indices.shape[1], indices, values)
+    select_strongest(pre.numpy(), active[0].shape[1], *active)
 
 
 def _select_rescored(
-    shifted: Tensor, encoder: tuple[Tensor, Tensor], rounded: Tensor, rows: slice, active: Active
+    shifted: Tensor,
+    encoder: tuple[Tensor, Tensor],
+    rounded: tuple[Tensor, Tensor],
+    rows: slice,
+    active: Active,
 ) -> None:
-    (w_enc, b_enc), (indices, values) = encoder, active
-    n_candidates = min(len(b_enc), indices.shape[1] + SPARE)
-    pre = (shifted[rows].bfloat16() @ rounded).float() + b_enc
-    candidates = np.empty((len(pre), n_candidates), np.int32)
-    scores = np.empty(candidates.shape, np.float32)
-    kernels.select_strongest(pre.numpy(), n_candidates, candidates, scores)
-    kernels.score(shifted[rows].numpy(), w_enc.numpy(), b_enc.numpy(), candidates, scores)
-    kernels.select_strongest(scores, indices.shape[1], indices, values)
-    indices[:] = np.take_along_axis(candidates, indices, axis=1)
+    pre = linear(shifted[rows].bfloat16(), *rounded).float()
+    shape = len(pre), min(pre.shape[1], active[0].shape[1] + SPARE)
+    candidates = np.empty(shape, np.int32)
+    select_strongest(pre.numpy(), shape[1], candidates, np.empty(shape, np.float32))
+    select_rescored(shifted[rows].numpy(), tuple(map(_array, encoder)), candidates, *active)
 
 
 def _reconstruct(batch: _Encoded, decoder: Active, find: Selection, rows: slice) -> float:
     active = batch.indices[rows], batch.values[rows]
     find(rows, active)
-    return float(kernels.reconstruct(batch.cells[rows], active, decoder, batch.residual[rows]))
-
-
-def _backpropagate(
-    batch: _Encoded, gradient: np.ndarray, directions: np.ndarray, factor: np.float32, rows: slice
-) -> None:
-    active = batch.indices[rows], batch.values[rows]
-    kernels.backpropagate(batch.residual[rows], active, directions, factor, gradient[rows])
+    found = batch.residual[rows], batch.gradient[rows]
+    return float(kernels.reconstruct(batch.cells[rows], active, decoder, batch.factor, found))
 
 
 def _update(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from operator import index
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool
 
 from conceptome.core import InputError, content_id, require_at_least
@@ -21,7 +23,7 @@ from conceptome.dictionaries.scaling import Scaling
 from conceptome.dictionaries.sources import EmbeddingSource, Source
 from conceptome.dictionaries.topk import TopK, TopKDictionary
 
-MIN_CELLS = 50
+MIN_CELLS, MIN_LEARNED = 50, 10
 MAX_VALIDATION_CELLS = 20_000
 
 logger = logging.getLogger(__name__)
@@ -91,15 +93,17 @@ def train(
     Raises
     ------
     InputError
-        If there are fewer than 50 cells, NaN, no variation, k > n_concepts, a negative seed, or `groups` of
-        another length or with a single value, or if training diverges.
+        If there are fewer than 50 cells, NaN, no variation, k > n_concepts, a negative seed, no such device,
+        or `groups` of another length, with gaps or with a single value, or if training diverges.
     CheckpointError
         If the checkpoint is damaged, or belongs to a training with other data, options or seed.
     """
     from conceptome.dictionaries.optimisation import optimise
-    from conceptome.dictionaries.rounds import Rounds
+    from conceptome.dictionaries.rounds import Rounds, require_device
 
+    seed, groups = index(seed), None if groups is None else list(groups)
     require_at_least("seed", seed, 0)
+    require_device(device)
     source = Source.of(embeddings)
     if source.n_cells < MIN_CELLS:
         msg = f"Training needs at least {MIN_CELLS} cells, found {source.n_cells}."
@@ -107,6 +111,12 @@ def train(
     asked = options or TopK()
     split, heldout = _hold_out(source, groups, fraction=asked.heldout_fraction, seed=seed)
     learned, validation = _split_rows(~heldout, fraction=asked.validation_fraction, seed=seed)
+    if learned.sum() < MIN_LEARNED:
+        msg = (
+            f"{int(heldout.sum())} of {source.n_cells} cells are held out, which leaves {int(learned.sum())} "
+            f"to learn from, expected at least {MIN_LEARNED}. Give other groups, or hold out a smaller share."
+        )
+        raise InputError(msg)
     survey = source.survey(~heldout)
     scaling = Scaling.of(survey.mean, survey.variance, n_cells=int((~heldout).sum()))
     n_cells = {
@@ -118,23 +128,23 @@ def train(
     journal = None
     if checkpoint is not None:
         names = source.names.astype(str).tolist()
-        data = content_id({"names": names, "groups": groups and list(groups), "values": survey.content})
+        data = content_id({"names": names, "groups": groups, "values": survey.content})
         journal = _journal(checkpoint, {"seed": seed, "data": data, **_described(family)})
     with Rounds(source, learned, scaling, seed=seed, device=device) as rounds:
-        maps, log = optimise(
+        found = optimise(
             rounds, scaling(source.take(validation)), family, seed=seed, progress=progress, journal=journal
         )
     dictionary: AffineDictionary = family.dictionary(
-        maps, mean=scaling.mean.astype(np.float32), scale=scaling.scale, encoder_id=source.encoder_id
+        found.maps, mean=scaling.mean.astype(np.float32), scale=scaling.scale, encoder_id=source.encoder_id
     )
     fidelity = measure_fidelity(dictionary, source, heldout)
     logger.debug("Trained %r: %s", dictionary, fidelity)
     dictionary.training = {
-        "options": asdict(family),
+        "options": asdict(replace(family, axes=found.axes)),
         "seed": seed,
         "split": split.to_dict(),
         "n_cells": n_cells,
-        "progress": log,
+        "progress": found.log,
         "fidelity": fidelity,
     }
     return dictionary
@@ -158,6 +168,9 @@ def _hold_out(
         return split, split.mask(names)
     if len(groups) != source.n_cells:
         msg = f"groups has {len(groups)} entries, expected one for each of {source.n_cells} cells."
+        raise InputError(msg)
+    if n_missing := int(np.sum(pd.isna(np.asarray(groups, dtype=object)))):
+        msg = f"groups is missing in {n_missing} of {source.n_cells} cells. Fill it in, or leave these out."
         raise InputError(msg)
     donors = [str(group) for group in groups]
     if len(set(donors)) == 1:

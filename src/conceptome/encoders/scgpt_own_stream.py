@@ -9,6 +9,7 @@ by one pass backwards.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,6 +39,24 @@ class Layer:
     """Logarithm of the sum of exponentials that divides each token's attention."""
     slope: Float[Tensor, "heads length d_head"]
     """Derivative of the objective by `mixed`."""
+
+    @cached_property
+    def along(self) -> Float[Tensor, "heads length"]:
+        """Product of `slope` and `mixed`."""
+        product: Tensor = (self.slope * self.mixed).sum(dim=-1)
+        return product
+
+    @cached_property
+    def attention(self) -> Float[Tensor, "heads length length"]:
+        """What each token pays to each."""
+        score = self.queries @ self.keys.mT * self.queries.shape[-1] ** -0.5
+        paid: Tensor = score.sub_(self.norm[..., None]).exp_()
+        return paid
+
+    @cached_property
+    def read(self) -> Float[Tensor, "heads length length"]:
+        """What each token's reading of each adds to the objective, beyond what it reads on the whole."""
+        return self.attention * (self.slope @ self.values.mT - self.along[..., None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,30 +248,50 @@ def _follow(
 ) -> tuple[Float[Tensor, "edits d_embed"], Float[Tensor, " edits"]]:
     x = torch.stack([trace.inputs[0].expand_as(edits.inputs), edits.inputs], dim=1)
     further = x.new_zeros(len(x))
-    replaced = torch.zeros(len(x), len(trace.inputs), dtype=torch.bool, device=x.device)
-    replaced[:, 0] = True
-    replaced[torch.arange(len(x), device=x.device), edits.place] = True
     layers = network.first_layers(len(trace.layers))
     for number, (layer, base) in enumerate(zip(layers, trace.layers, strict=True)):
         queries, keys, values = layer.self_attn.split(x)
-        if number < len(trace.layers) - 1:  # of the last layer, <cls> alone is read
-            further += _spread(base, edits, replaced, keys=keys, values=values)
-        scale = queries.shape[-1] ** -0.5
-        to_others = torch.einsum("ehjd,hnd->ehjn", queries, base.keys) * scale
-        to_own = queries @ keys.mT * scale
-        to_others.masked_fill_(replaced[:, None, None], -torch.inf)
-        to_own[..., 1].masked_fill_(~edits.stays[:, None, None], -torch.inf)
-        weight = torch.cat([to_others, to_own], dim=-1).softmax(dim=-1)
-        n_others = to_others.shape[-1]
-        mixed = torch.einsum("ehjn,hnd->ehjd", weight[..., :n_others], base.values)
-        x = layer.update(x, layer.self_attn.join(mixed + weight[..., n_others:] @ values))
+        if number == len(trace.layers) - 1:  # of the last layer, <cls> alone is read
+            x, queries = x[:, :1], queries[:, :, :1]
+        else:
+            further += _spread(base, edits, keys=keys, values=values)
+        mixed = _attend(base, edits, queries=queries, keys=keys, values=values)
+        x = layer.update(x, layer.self_attn.join(mixed))
     return functional.normalize(x[:, 0], dim=1), further
+
+
+def _attend(
+    base: Layer,
+    edits: TokenEdits,
+    *,
+    queries: Float[Tensor, "edits heads streams d_head"],
+    keys: Float[Tensor, "edits heads 2 d_head"],
+    values: Float[Tensor, "edits heads 2 d_head"],
+) -> Float[Tensor, "edits heads streams d_head"]:
+    """Let the streams read all tokens: the two that changed as they are now, the others as they were."""
+    n_edits, n_heads, n_streams, d_head = queries.shape
+    length, edit = base.keys.shape[1], torch.arange(n_edits, device=queries.device)
+    scale = d_head**-0.5
+    asked = queries.permute(1, 0, 2, 3).reshape(n_heads, n_edits * n_streams, d_head)
+    score = queries.new_empty(n_heads, n_edits, n_streams, length + 1)  # the last for a token that joins
+    score[..., :length] = (asked @ base.keys.mT).view(n_heads, n_edits, n_streams, length) * scale
+    score[..., length] = -torch.inf
+    to_own = (queries @ keys.mT * scale).transpose(0, 1)
+    column = torch.where(edits.place > 0, edits.place, length)
+    score[..., 0] = to_own[..., 0]
+    score[:, edit, :, column] = to_own[..., 1].masked_fill(~edits.stays[:, None], -torch.inf).transpose(0, 1)
+    weight = score.softmax(dim=-1)
+    own = torch.stack([weight[..., 0], weight[:, edit, :, column].transpose(0, 1)], dim=-1)
+    weight[..., 0] = 0
+    weight[:, edit, :, column] = 0
+    others = weight[..., :length].reshape(n_heads, n_edits * n_streams, length) @ base.values
+    mixed: Tensor = others.view(n_heads, n_edits, n_streams, d_head).transpose(0, 1)
+    return mixed + own.transpose(0, 1) @ values
 
 
 def _spread(
     base: Layer,
     edits: TokenEdits,
-    replaced: Bool[Tensor, "edits length"],
     *,
     keys: Float[Tensor, "edits heads 2 d_head"],
     values: Float[Tensor, "edits heads 2 d_head"],
@@ -260,28 +299,30 @@ def _spread(
     """Return what the changed keys and values of two tokens do to the objective by way of all others.
 
     With p the attention that a token paid to a key and a what it would pay after the edit at the old
-    normalisation, its output O becomes O + sum(a v' - p v - (a - p) O) / (1 + sum(a - p)).
+    normalisation, its output O becomes O + sum(a v' - p v - (a - p) O) / (1 + sum(a - p)), so that the
+    objective moves by sum(a (s v' - s O) - p (s v - s O)) / (1 + sum(a - p)), s its slope along the output.
     """
-    of_output = (base.slope * base.mixed).sum(dim=-1)
-    top = bottom = torch.zeros((), device=keys.device)
-    for token, place in enumerate((torch.zeros_like(edits.place), edits.place)):
-        old = (base.keys[:, place], base.values[:, place])
-        new = (keys[:, :, token].transpose(0, 1), values[:, :, token].transpose(0, 1))
-        p, of_old = _attended(base, *old)
-        a, of_new = _attended(base, *new)
+    edit = torch.arange(len(edits.place), device=keys.device)
+    joins, leaves = edits.place == 0, ~edits.stays
+    top, bottom = base.read[:, 1:, :1].neg(), 1 - base.attention[:, 1:, :1]  # of <cls>, as it was
+    for token in (0, 1):
+        a, gain = _attended(base, keys[:, :, token].transpose(0, 1), values[:, :, token].transpose(0, 1))
         if token == 1:
-            p = p * (edits.place > 0)
-            a = a * edits.stays
-        top = top + a * of_new - p * of_old - (a - p) * of_output[..., None]
-        bottom = bottom + a - p
-    effect = (top / (1 + bottom)).masked_fill_(replaced.T[None], 0.0)
+            a[..., leaves] = 0
+            top = top - base.read[:, 1:].index_select(2, edits.place).masked_fill_(joins, 0)
+            bottom = bottom - base.attention[:, 1:].index_select(2, edits.place).masked_fill_(joins, 0)
+        top, bottom = torch.addcmul(top, a, gain), bottom + a
+    effect = top.div_(bottom)
+    changed = ~joins  # an edited token is followed by itself
+    effect[:, edits.place[changed] - 1, edit[changed]] = 0
     return effect.sum(dim=(0, 1))
 
 
 def _attended(
     base: Layer, keys: Float[Tensor, "heads edits d_head"], values: Float[Tensor, "heads edits d_head"]
-) -> tuple[Float[Tensor, "heads length edits"], Float[Tensor, "heads length edits"]]:
-    """Return the attention of every token to some keys, and the objective's slope along their values."""
+) -> tuple[Float[Tensor, "heads others edits"], Float[Tensor, "heads others edits"]]:
+    """Return what every other token pays to some keys, and what the objective gains of their values."""
     scale = base.queries.shape[-1] ** -0.5
-    weight = torch.exp(base.queries @ keys.mT * scale - base.norm[..., None])
-    return weight, base.slope @ values.mT
+    score = torch.baddbmm(base.norm[:, 1:, None], base.queries[:, 1:], keys.mT, beta=-1, alpha=scale)
+    gain = torch.baddbmm(base.along[:, 1:, None], base.slope[:, 1:], values.mT, beta=-1)
+    return score.exp_(), gain

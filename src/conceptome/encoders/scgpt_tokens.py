@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Float, Int, UInt64
+from jaxtyping import Bool, Float, Int
 
 from conceptome.core import Csr, InputError, Names
 from conceptome.data.wording import some
 from conceptome.encoders.cells import CellEdits
+from conceptome.encoders.scgpt_bins import bin_ranges, drawn_bins, draws
 from conceptome.encoders.sequences import Sequences
 
 Binning: TypeAlias = Literal["deterministic", "stochastic", "none"]
 Edit: TypeAlias = Literal["values", "binned"]
-
-N_EDGES = 50
-"""Quantiles that bound the bins; the published pipeline fixes them whatever ``args.json`` says."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +80,8 @@ class ScgptTokeniser:
         if len(empty):
             msg = f"{len(empty):,} cells express no gene that scGPT knows: {some(empty)}. Leave them out."
             raise InputError(msg)
-        bins, kept = np.zeros(values.nnz), np.zeros(values.nnz, dtype=bool)
-        for cell, (columns, row) in enumerate(_rows(values)):
-            own = slice(values.indptr[cell], values.indptr[cell + 1])
-            bins[own] = self._bins(row, row, tokens[columns], names[cell])
-            kept[own] = self._highest(row, tokens[columns])
+        kept = self._entering(values, tokens)
+        bins = self._bins(values, values, np.arange(values.shape[0]), tokens, names)
         indptr = np.concatenate([[0], np.cumsum(kept)])[values.indptr]
         return sp.csr_array((bins[kept], values.indices[kept], indptr), shape=values.shape)
 
@@ -147,20 +141,36 @@ class ScgptTokeniser:
         -------
         Bins, all positive, one row per edit in the columns of ``part.values``.
         """
-        before = list(_rows(part.values))
-        kept = [columns[self._highest(row, tokens[columns])] for columns, row in before]
         edited = part.edited()
-        bins, entered = np.zeros(edited.nnz), np.zeros(edited.nnz, dtype=bool)
-        for number, (columns, row) in enumerate(_rows(edited)):
-            cell, own = part.cell[number], slice(edited.indptr[number], edited.indptr[number + 1])
-            changed = np.isin(columns, part.genes[part.indptr[number] : part.indptr[number + 1]])
-            entered[own] = np.isin(columns, kept[cell])
-            entered[own][changed] = self._highest(row, tokens[columns])[changed]
-            unedited = before[cell][1]
-            among = unedited if edit == "binned" and len(unedited) else row
-            bins[own] = self._bins(row, among, tokens[columns], names[cell])
+        n_columns = edited.shape[1]
+        row = np.repeat(np.arange(len(part.cell)), np.diff(edited.indptr))
+        edits = np.sort(_keys(part.indptr, part.genes, n_columns))
+        changed = _among(row * n_columns + edited.indices, edits)
+        kept = self._entering(part.values, tokens)
+        stays = _keys(part.values.indptr, part.values.indices, n_columns)[kept]
+        entered = np.where(
+            changed,
+            self._entering(edited, tokens),
+            _among(part.cell[row] * n_columns + edited.indices, stays),
+        )
+        of_edited = np.arange(len(part.cell))
+        if edit == "binned":
+            bare = np.diff(part.values.indptr)[part.cell] == 0  # nothing to bin among: among itself
+            among = sp.vstack([part.values, edited], format="csr")
+            of = np.where(bare, part.values.shape[0] + of_edited, part.cell)
+        else:
+            among, of = edited, of_edited
+        bins = self._bins(edited, among, of, tokens, names[part.cell])
         indptr = np.concatenate([[0], np.cumsum(entered)])[edited.indptr]
         return sp.csr_array((bins[entered], edited.indices[entered], indptr), shape=edited.shape)
+
+    def _entering(self, values: Csr, tokens: Int[np.ndarray, " columns"]) -> Bool[np.ndarray, " stored"]:
+        """Tell which values are among the highest of their cell, as many as a sequence holds."""
+        enters = np.ones(values.nnz, dtype=bool)
+        for cell in np.flatnonzero(np.diff(values.indptr) >= self.max_length):
+            own = slice(values.indptr[cell], values.indptr[cell + 1])
+            enters[own] = self._highest(values.data[own], tokens[values.indices[own]])
+        return enters
 
     def _highest(
         self, row: Float[np.ndarray, " genes"], tokens: Int[np.ndarray, " genes"]
@@ -171,17 +181,21 @@ class ScgptTokeniser:
 
     def _bins(
         self,
-        row: Float[np.ndarray, " genes"],
-        among: Float[np.ndarray, " others"],
-        tokens: Int[np.ndarray, " genes"],
-        name: str,
-    ) -> Float[np.ndarray, " genes"]:
-        if self.binning == "none" or not len(row):
-            return row
-        low, high = bin_range(row, among)
+        rows: Csr,
+        among: Csr,
+        of: Int[np.ndarray, " rows"],
+        tokens: Int[np.ndarray, " columns"],
+        names: Names,
+    ) -> Float[np.ndarray, " stored"]:
+        """Bin the values of some rows among those of some cells."""
+        if self.binning == "none":
+            return np.asarray(rows.data)
+        low, high = bin_ranges(rows, among, of)
         if self.binning == "deterministic":
             return np.asarray((low + high + 1) // 2)
-        return drawn_bins(low, high, draws(self.seed, name, tokens))
+        own = zip(names, _rows(rows), strict=True)
+        drawn = [draws(self.seed, name, tokens[columns]) for name, (columns, _) in own]
+        return drawn_bins(low, high, np.concatenate([np.zeros(0), *drawn]))
 
     def _with_cls(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> Sequences:
         lengths = [len(tokens) + 1 for tokens, _ in rows]
@@ -196,85 +210,20 @@ class ScgptTokeniser:
         return Sequences(indptr, tokens, values)
 
 
-def bin_range(
-    row: Float[np.ndarray, " genes"], among: Float[np.ndarray, " others"]
-) -> tuple[Float[np.ndarray, " genes"], Float[np.ndarray, " genes"]]:
-    """Find the bins that a value may fall into: 1 to 50, by quantiles of the cell's non-zero values [Cui24]_.
-
-    Many genes share a value, and so many quantiles coincide that a value can span several bins; the original
-    draws one of them at random.
-
-    Parameters
-    ----------
-    row
-        Values to bin, none 0.
-    among
-        Values whose quantiles bound the bins.
-
-    Returns
-    -------
-    Lowest and highest bin of each value.
-
-    References
-    ----------
-    .. [Cui24] scGPT: toward building a foundation model for single-cell multi-omics using generative AI,
-       Nature Methods 21, 1470.
-    """
-    edges = np.quantile(among.astype(np.float32), np.linspace(0, 1, N_EDGES))
-    single = row.astype(np.float32)
-    high = np.maximum(np.digitize(single, edges), 1)
-    low = np.minimum(np.digitize(single, edges, right=True) + 1, high)
-    return low.astype(np.float64), high.astype(np.float64)
-
-
-def drawn_bins(
-    low: Float[np.ndarray, " genes"], high: Float[np.ndarray, " genes"], u: Float[np.ndarray, " genes"]
-) -> Float[np.ndarray, " genes"]:
-    """Choose one of the bins that each value may fall into, as the original does.
-
-    Parameters
-    ----------
-    low, high
-        Lowest and highest bin of each value.
-    u
-        Uniform draws in [0, 1).
-
-    Returns
-    -------
-    Bins.
-    """
-    return np.asarray(np.ceil(high - u * (high - low + 1)))
-
-
-def draws(seed: int, name: str, tokens: Int[np.ndarray, " genes"]) -> Float[np.ndarray, " genes"]:
-    """Draw a number in [0, 1) for each gene of a cell, the same whenever that gene of that cell is asked for.
-
-    Parameters
-    ----------
-    seed
-        Seed.
-    name
-        Id of the cell.
-    tokens
-        Tokens of the genes.
-
-    Returns
-    -------
-    Numbers that depend on seed, cell and gene alone, uniform over genes and cells.
-    """
-    start = blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
-    state = np.frombuffer(start, dtype=np.uint64) + tokens.astype(np.uint64)
-    return np.asarray((_mix(state) >> np.uint64(11)).astype(np.float64) / 2.0**53)
-
-
-def _mix(state: UInt64[np.ndarray, " genes"]) -> UInt64[np.ndarray, " genes"]:
-    """Scramble bits by the splitmix64 finaliser (Steele 2014, doi 10.1145/2660193.2660195)."""
-    state = state * np.uint64(0x9E3779B97F4A7C15)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(state ^ (state >> np.uint64(31)))
-
-
 def _rows(values: Csr) -> Iterator[tuple[Int[np.ndarray, " genes"], Float[np.ndarray, " genes"]]]:
     for start, stop in zip(values.indptr[:-1], values.indptr[1:], strict=True):
         yield values.indices[start:stop], values.data[start:stop]
+
+
+def _keys(
+    indptr: Int[np.ndarray, " rows_plus_one"], columns: Int[np.ndarray, " stored"], n_columns: int
+) -> Int[np.ndarray, " stored"]:
+    """Give every entry of some rows a number that stands for its row and column."""
+    return np.asarray(np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)) * n_columns + columns)
+
+
+def _among(keys: Int[np.ndarray, " keys"], others: Int[np.ndarray, " others"]) -> Bool[np.ndarray, " keys"]:
+    """Tell which keys are among others, which ascend."""
+    if not len(others):
+        return np.zeros(len(keys), dtype=bool)
+    return np.asarray(others[np.minimum(np.searchsorted(others, keys), len(others) - 1)] == keys)

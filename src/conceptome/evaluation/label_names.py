@@ -54,12 +54,33 @@ def read_label_map(path: Path | str) -> dict[str, str]:
     return found
 
 
-def common_labels(labels: pd.Series, mapping: Mapping[str, str]) -> pd.Series:
-    """Write labels so that those that mean the same are equal; missing ones stay missing."""
-    plain = labels.where(labels.notna() & (labels != ""), None)
-    return plain.map(
-        lambda label: None if label is None else mapping.get(plain_label(label), plain_label(label))
-    )
+def common_labels(labels: Mapping[str, pd.Series], mapping: Mapping[str, str]) -> dict[str, pd.Series]:
+    """Write labels of several runs so that those that mean the same are equal; missing ones stay missing.
+
+    Parameters
+    ----------
+    labels
+        Of the concepts, by run.
+    mapping
+        See `read_label_map`.
+
+    Returns
+    -------
+    The same, each label as the first run spells it that has it.
+    """
+    present = {run: each.where(each.notna() & (each != ""), None) for run, each in labels.items()}
+    spelled: dict[str, str] = {}
+    for each in present.values():
+        for label in each.dropna():
+            spelled.setdefault(plain_label(label), label)
+
+    def common(label: str | None) -> str | None:
+        if not isinstance(label, str):
+            return None
+        plain = mapping.get(plain_label(label), plain_label(label))
+        return spelled.get(plain, plain)
+
+    return {run: each.map(common) for run, each in present.items()}
 
 
 def unshared_labels(a: Iterable[str | None], b: Iterable[str | None]) -> tuple[list[str], list[str]]:

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
+from jaxtyping import Bool
 
 from conceptome.core import (
     Dictionary,
@@ -200,20 +202,20 @@ def measure_seed(
         If the split of the dictionary cannot be applied to these cells.
     """
     compared = comparands(cells, dictionary, encoder=encoder, random=random, seed=seed, number=number)
-    rows, downstream = _measure_embedding(cells, dictionary, seed=seed)
+    heldout = cells.heldout_by(dictionary, seed=seed)
+    rows, downstream = _measure_embedding(cells, heldout, seed=seed)
     units, faithfulness = [], None
     for each in compared:
-        if each.name == RANDOM_ENCODER:
+        control = each.name == RANDOM_ENCODER
+        if control:
             rows += measure_embedding(RANDOM_ENCODER, each.cells, seed=seed)
             rows += _repeated(each, seed=seed + number)
         own, table = measure_dictionary(
             each.name,
             each.dictionary,
             each.cells,
-            heldout=each.cells.heldout_by(
-                each.dictionary if each.name == RANDOM_ENCODER else dictionary, seed=seed
-            ),
-            downstream=None if each.name == RANDOM_ENCODER else downstream,
+            heldout=each.cells.heldout_by(each.dictionary, seed=seed) if control else heldout,
+            downstream=None if control else downstream,
             seed=seed,
         )
         rows += own
@@ -238,14 +240,13 @@ def measure_seed(
 
 
 def _measure_embedding(
-    cells: EvaluatedCells, dictionary: Dictionary, *, seed: int
+    cells: EvaluatedCells, heldout: Bool[np.ndarray, " cells"], *, seed: int
 ) -> tuple[list[Row], Downstream | None]:
     """Measure the embedding itself, and what the decoder loses on it and on its mean."""
     rows = measure_embedding(EMBEDDING, cells, seed=seed)
     if cells.decoder is None or cells.adata is None:
         return rows, None
-    heldout = cells.heldout_by(dictionary, seed=seed)
-    held, mean = heldout.nonzero()[0], cells.z[~heldout].mean(axis=0, dtype="float64")
+    held, mean = np.flatnonzero(heldout), cells.z[~heldout].mean(axis=0, dtype=np.float64)
     downstream = Downstream.of(cells.decoder, cells.adata, cells.z, heldout=held, mean=mean, seed=seed)
     rows.append(measured(EMBEDDING, "loss_embedding", [downstream.loss_embedding]))
     rows.append(measured(EMBEDDING, "loss_mean", [downstream.loss_mean]))

@@ -95,9 +95,9 @@ def compare_runs(
                 a, b, measures=measures, gene_table=gene_table, **settings
             )
     by_name = {each.name: each for each in read}
-    known = {
-        each.name: label_names.common_labels(each.labels, mapping) for each in read if each.labels is not None
-    }
+    known = label_names.common_labels(
+        {each.name: each.labels for each in read if each.labels is not None}, mapping
+    )
     table = _joined({key: each.pairs for key, each in found.items()})
     for side in "ab":
         keys = zip(table[f"run_{side}"], table[f"concept_{side}"], strict=True)

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from conceptome.core import Evaluation
 from conceptome.evaluation import METRICS, judge
+from conceptome.evaluation.verdicts import CONTROLS
 
-SHOWN = ("r2", "loss_recovered", "mean_best_f1", "mean_f1_excess", "probe_macro_f1_activations")
+SHOWN = (
+    *("r2", "loss_recovered", "mean_best_f1", "mean_f1_excess", "probe_macro_f1_activations"),
+    *("stability_activations", "with_drivers", "faithfulness", "annotated", "annotated_null_pairs"),
+)
+BESIDE = ("neurons", *CONTROLS)
 
 
 def describe_evaluation(evaluation: Evaluation, *, sides: Sequence[str] = ()) -> str:
@@ -32,8 +38,11 @@ def describe_evaluation(evaluation: Evaluation, *, sides: Sequence[str] = ()) ->
     lines = [f"{kind}, {len(evaluation.seeds)} seeds:"]
     for row in own[own["metric"].isin(SHOWN)].to_dict("records"):
         spread = f" ± {row['sd']:.2g}" if np.isfinite(row["sd"]) else ""
-        lines.append(f"  {_name(row['metric'], row['label_key'])}: {row['value']:.3f}{spread}")
+        said = f"  {_name(row['metric'], row['label_key'])}: {row['value']:.3f}{spread}"
+        lines.append(said + _beside(table, row["metric"], row["label_key"]))
     verdicts = judge(evaluation, sides=sides)
+    if len(verdicts) and (verdicts["evidence"] == "not judged").all():
+        lines.append(f"What is evidence of understanding is not judged: {verdicts['reason'].iloc[0]}")
     for evidence, words in (("yes", "Evidence of understanding"), ("no", "No evidence of understanding")):
         chosen = verdicts[verdicts["evidence"] == evidence].to_dict("records")
         if chosen:
@@ -44,5 +53,19 @@ def describe_evaluation(evaluation: Evaluation, *, sides: Sequence[str] = ()) ->
 
 
 def _name(metric: str, key: str) -> str:
-    title = METRICS[metric].title.removeprefix("… ")
+    names = list(METRICS)
+    at = names.index(metric)
+    whole = next(at for at in range(at, -1, -1) if not METRICS[names[at]].title.startswith("…"))
+    title = METRICS[names[whole]].title
+    if whole != at:
+        title += f", {METRICS[metric].title.removeprefix('… ')}"
     return f"{title} ({key})" if key else title
+
+
+def _beside(table: pd.DataFrame, metric: str, key: str) -> str:
+    """Say what neurons and the controls reach."""
+    rows = table[(table["metric"] == metric) & (table["label_key"] == key)].set_index("dictionary")["value"]
+    said = [
+        f"{name.replace('_', ' ')} {rows[name]:.3f}" for name in BESIDE if np.isfinite(rows.get(name, np.nan))
+    ]
+    return f" ({', '.join(said)})" if said else ""

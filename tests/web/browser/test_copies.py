@@ -1,13 +1,14 @@
 """Copies of an atlas in a real browser: a file from the disk, a folder from a server of plain files."""
 
 import functools
+import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import expect
 
-from conceptome import web
+from conceptome import atlas, web
 
 PATHS = (
     *(
@@ -31,7 +32,20 @@ PATHS = (
 
 @pytest.fixture(scope="module")
 def file_copy(demo_bundle, tmp_path_factory):
-    return web.export_html(demo_bundle, tmp_path_factory.mktemp("copies") / "demo #1.html")
+    """A file; somebody had written about its concept 5."""
+    folder = tmp_path_factory.mktemp("copies")
+    annotated = shutil.copytree(demo_bundle, folder / "demo.atlas")
+    said = atlas.Annotation(
+        concept=5, author="Ada", key="key-of-ada", notes="<b>GNLY</b>", interpretability=4
+    )
+    with atlas.Annotations.beside(annotated, atlas_id(annotated)) as store:
+        store.save(said)
+    return web.export_html(annotated, folder / "demo #1.html")
+
+
+def atlas_id(place):
+    with atlas.Atlas.open(place) as opened:
+        return opened.dictionary_id
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +144,11 @@ def numbers_alike(text):
                 cells.append(cell)
         lines.append(cells)
     return lines
+
+
+def test_what_people_wrote_can_be_read_in_a_copy(watched, file_copy):
+    page = watched.page
+    page.goto(f"{file_copy.as_uri()}#/concepts/5")
+    note = page.get_by_role("complementary", name="Annotation")
+    expect(note).to_contain_text("Ada: –, interpretability 4 of 4. <b>GNLY</b>")
+    expect(note.get_by_role("textbox")).to_have_count(0)
