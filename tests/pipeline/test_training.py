@@ -176,6 +176,8 @@ def test_epochs_are_passes_over_the_cells_however_they_are_read(cells, monkeypat
         assert describe_training(dictionary).endswith(" after 3 epochs")
     streamed.training["progress"].pop()
     assert describe_training(streamed).endswith(" after 2.5 epochs")
+    whole.training["options"]["axes"] = 1.0
+    assert describe_training(whole).endswith(" after 3 epochs from principal axes")
 
 
 def test_another_result_is_not_overwritten(h5ad, tmp_path, capsys):

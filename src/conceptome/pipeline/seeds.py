@@ -60,13 +60,15 @@ def describe_training(dictionary: dictionaries.AffineDictionary) -> str:
 
     Returns
     -------
-    Held-out R2, concepts per cell, dead concepts and the passes over the cells.
+    Held-out R2, concepts per cell, dead concepts, the passes over the cells, and whether they began at
+    principal axes, which hardly depend on the seed.
     """
     fidelity, n_epochs = dictionary.training["fidelity"], dictionary.training["progress"][-1]["epoch"]
     n_dead = round(fidelity["dead"] * dictionary.n_concepts)
+    start = " from principal axes" if dictionary.training["options"]["axes"] else ""
     return (
         f"{dictionary.n_concepts} concepts, {fidelity['l0']:.1f} per cell, {n_dead} dead; held-out R2 "
-        f"{fidelity['r2_heldout']:.3f} after {round(n_epochs, 2):g} epochs"
+        f"{fidelity['r2_heldout']:.3f} after {round(n_epochs, 2):g} epochs{start}"
     )
 
 
