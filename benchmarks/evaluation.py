@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--batch")
     parser.add_argument("--donor")
     parser.add_argument("--gene-sets", nargs="*", default=[], help="GMT files")
+    parser.add_argument("--units", type=int, default=128, help="units of a dictionary whose genes are tested")
     parser.add_argument("--out", type=Path, help="file for the whole evaluation")
     args = parser.parse_args()
 
@@ -62,7 +63,8 @@ def main() -> None:
         batch_key=args.batch,
         n_seeds=3,
         gene_tests=cm.evaluation.GeneTests(
-            gene_sets=tuple(cm.enrichment.load_gene_sets(path) for path in args.gene_sets)
+            gene_sets=tuple(cm.enrichment.load_gene_sets(path) for path in args.gene_sets),
+            n_units=args.units,
         ),
     )
     seconds = time.process_time() - start
