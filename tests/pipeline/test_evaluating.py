@@ -139,6 +139,31 @@ def test_the_command_tells_the_verdicts(full, capsys):
     assert f"Measures: {full[0] / 'evaluation.json'}" in told
 
 
+def test_perturbations_are_held_against_a_run(full, capsys):
+    """Cell types stand in for perturbations: they surely differ in their concepts."""
+    folder = full[0]
+    words = ["--perturbation-key", "cell_type", "--control", "CD14+ Monocyte"]
+    check = cm.evaluation.check_perturbations
+
+    def quick(*args, **options):
+        return check(*args, **options, n_permutations=99, n_null=20)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("conceptome.evaluation.check_perturbations", quick, raising=False)
+        assert main(["evaluate", str(folder), *words]) == 0
+    told = capsys.readouterr().out
+    assert "perturbations move concepts, " in told
+    assert "The scores of responding genes tell which way they go, share: attribution " in told
+    assert told.rstrip().endswith(f"Perturbations: {folder / 'perturbations'}")
+    shifts = pd.read_csv(folder / "perturbations" / "shifts.tsv", sep="\t")
+    assert set(shifts["concept"]) == set(range(12))
+    assert main(["evaluate", str(folder), "--control", "CD14+ Monocyte"]) == 1
+    assert capsys.readouterr().err == (
+        "conceptome: --perturbation-key and --control go together: the column, and its value in control "
+        "cells.\n"
+    )
+
+
 def test_two_seeds_are_the_least(full, capsys):
     assert main(["evaluate", str(full[0]), "--evaluation-seeds", "1"]) == 1
     assert capsys.readouterr().err == "conceptome: evaluation_seeds is 1, expected at least 2.\n"

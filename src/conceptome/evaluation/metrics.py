@@ -84,3 +84,18 @@ METRICS: dict[str, Metric] = {
     "themes": Metric("Distinct themes", "Gene sets"),
 }
 """By name, in the order of display; those of single labels (`best_f1` ...) are left out."""
+
+
+def whole_title(metric: str) -> str:
+    """Return the title of a metric so that it can stand alone.
+
+    Parameters
+    ----------
+    metric
+        Its name in `METRICS`. A title that begins with dots goes on from the last one that does not.
+    """
+    names = list(METRICS)
+    at = names.index(metric)
+    first = next(back for back in range(at, -1, -1) if not METRICS[names[back]].title.startswith("…"))
+    own = METRICS[metric].title.removeprefix("… ")
+    return own if first == at else f"{METRICS[names[first]].title}, {own}"

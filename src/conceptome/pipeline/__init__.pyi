@@ -13,6 +13,9 @@ from .folder import RunFolder as RunFolder
 from .overview import describe_drivers as describe_drivers
 from .overview import describe_run as describe_run
 from .pair_effects import load_pair_effects as load_pair_effects
+from .perturbing import check_run as check_run
+from .perturbing import describe_perturbations as describe_perturbations
+from .perturbing import write_perturbations as write_perturbations
 from .report import ReportContents as ReportContents
 from .report import write_report as write_report
 from .runner import run as run

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from conceptome.core import Evaluation
-from conceptome.evaluation import METRICS, judge
+from conceptome.evaluation import judge
+from conceptome.evaluation.metrics import whole_title
 from conceptome.evaluation.verdicts import CONTROLS
 
 SHOWN = (
@@ -53,12 +54,7 @@ def describe_evaluation(evaluation: Evaluation, *, sides: Sequence[str] = ()) ->
 
 
 def _name(metric: str, key: str) -> str:
-    names = list(METRICS)
-    at = names.index(metric)
-    whole = next(at for at in range(at, -1, -1) if not METRICS[names[at]].title.startswith("…"))
-    title = METRICS[names[whole]].title
-    if whole != at:
-        title += f", {METRICS[metric].title.removeprefix('… ')}"
+    title = whole_title(metric)
     return f"{title} ({key})" if key else title
 
 

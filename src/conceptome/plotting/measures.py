@@ -51,7 +51,7 @@ def fidelity(evaluation: Evaluation, *, figure: Figure | None = None) -> Figure:
 
     Returns
     -------
-    The figure, one panel per measure, five of them in a row, one line per dictionary.
+    The figure, one panel per measure, at most five of them in a row, one line per dictionary.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def fidelity(evaluation: Evaluation, *, figure: Figure | None = None) -> Figure:
         if figure is None:
             height = n_rows * (0.7 + 0.35 * len(names))
             figure = plt.figure(figsize=(9.0, height), layout="constrained")
-        grid = figure.subplots(n_rows, min(len(shown), PANELS_PER_ROW), sharey=True, squeeze=False)
+        grid = figure.subplots(n_rows, -(-len(shown) // n_rows), sharey=True, squeeze=False)
         panels = grid.ravel()
         for ax, measure in zip(panels, shown, strict=False):
             _panel(ax, measures[measures["metric"] == measure.metric], measure, names)
@@ -112,6 +112,7 @@ def _panel(ax: Axes, table: pd.DataFrame, measure: Measure, names: list[str]) ->
             color=colour,
             mfc=colour if position == 0 else "white",
             zorder=2,
+            clip_on=False,
         )
         ax.text(value[name], position - 0.22, f"{value[name]:.3g}", ha="center", va="bottom", fontsize=6.5)
     ax.set_title(measure.title)

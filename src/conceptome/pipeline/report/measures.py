@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from conceptome.evaluation import METRICS, judge
+from conceptome.evaluation.metrics import whole_title
 from conceptome.evaluation.verdicts import CONTROLS
 from conceptome.pipeline.report.contents import ReportContents
 from conceptome.pipeline.report.figures import Picture, svg_picture
@@ -24,6 +25,8 @@ class MeasureLine:
     """One measure for every dictionary."""
 
     name: str
+    title: str
+    """The same, where it stands alone."""
     note: str
     """The label column it refers to."""
     values: tuple[str, ...]
@@ -77,7 +80,9 @@ def fidelity_table(contents: ReportContents) -> MeasureTable:
             written = {str(row["dictionary"]): _written(row) for row in group.to_dict("records")}
             values = tuple(written.get(name, "–") for name in columns)
             verdict = said.get((metric, key), {"evidence": "", "reason": ""})
-            line = MeasureLine(known.title, str(key), values, verdict["evidence"], verdict["reason"])
+            line = MeasureLine(
+                known.title, whole_title(metric), str(key), values, verdict["evidence"], verdict["reason"]
+            )
             groups.setdefault(known.family, []).append(line)
     n_seeds = len(record.seeds)
     return MeasureTable(
