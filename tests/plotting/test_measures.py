@@ -50,3 +50,22 @@ def test_an_evaluation_without_drawn_measures_says_what_it_holds(evaluation):
     message = "The evaluation holds ['speed'], none of which is drawn. Run cm.evaluation.evaluate"
     with pytest.raises(InputError, match=re.escape(message)):
         cm.pl.fidelity(bare)
+
+
+def test_many_measures_take_two_rows_and_a_negative_one_is_seen():
+    metrics = (
+        "r2",
+        "l0",
+        "stability_activations",
+        "with_drivers",
+        "faithfulness",
+        "annotated",
+        "annotated_excess",
+    )
+    rows = [("topk", metric, "", -0.3 if metric == "faithfulness" else 0.5, "") for metric in metrics]
+    measures = pd.DataFrame(rows, columns=["dictionary", "metric", "label_key", "value", "label"])
+    panels = cm.pl.fidelity(Evaluation(measures, pd.DataFrame())).axes
+    assert len(panels) == 7
+    assert len({round(ax.get_subplotspec().rowspan.start) for ax in panels}) == 2
+    (faithful,) = (ax for ax in panels if ax.get_title(loc="left") == "faithfulness of genes")
+    assert faithful.get_xlim()[0] == -0.3
