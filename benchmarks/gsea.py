@@ -2,11 +2,11 @@
 
 Run ``NUMBA_NUM_THREADS=1 python benchmarks/gsea.py --gmt FILE``; blitzgsea is left out where it is not
 installed. All get that number of threads (blitzgsea: two processes at least, for one fails) and as many
-permutations. Ours scores `--concepts` rankings in one call, tie-free ones and then as many with ties, and the
-time is divided by their number, as a dictionary is enriched at once; the peers score one ranking. gseapy,
-which would take minutes, scores every 16th and every 8th term, and the line through the two gives its time for
-all. Ratios are of the processor's time, so that other work on the machine counts little. What each says of
-permuted rankings tells its calibration.
+permutations. Ours scores `--concepts` rankings in one call, tie-free ones and then as many with ties, and
+the time is divided by their number, as a dictionary is enriched at once; the peers score one ranking.
+gseapy would take minutes: it scores every 16th and every 8th term, and a line through the two gives its
+time for all. Ratios are of the processor's time, so that other work on the machine counts little. What each
+says of permuted rankings tells its calibration.
 """
 
 from __future__ import annotations

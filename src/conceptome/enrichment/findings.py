@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,58 +15,62 @@ from conceptome.enrichment.gene_sets import GeneSets
 from conceptome.enrichment.universe import GeneScores, Terms
 
 
-def tests_frame(
-    terms: Terms,
-    concepts: Shaped[np.ndarray, " concepts"],
-    *,
-    measures: Mapping[str, Float[np.ndarray, "concepts terms"]],
-    edges: Shaped[np.ndarray, "concepts terms"],
-) -> pd.DataFrame:
-    """Write one row per concept and term.
+@dataclass(frozen=True, eq=False)
+class TestedTerms:
+    """The tests of one universe."""
+
+    terms: Terms
+    concepts: Shaped[np.ndarray, " concepts"]
+    measures: Mapping[str, Float[np.ndarray, "concepts terms"]]
+    """``es`` and ``p``, and of ``nes`` and ``p_empirical`` what the method knows."""
+    edges: Shaped[np.ndarray, "concepts terms"]
+    """The genes that carry each test, ``"GENE;GENE;..."``."""
+
+
+def corrected(tested: Sequence[TestedTerms]) -> pd.DataFrame:
+    """Correct the tests of a run over each concept and over all, and write them as a table.
 
     Parameters
     ----------
-    terms, concepts
-        What was tested.
-    measures
-        ``es`` and ``p``, and of ``nes`` and ``p_empirical`` what the method knows; others are left out.
-    edges
-        The genes that carry each test, ``"GENE;GENE;..."``.
+    tested
+        Tests by universe; none if nothing was tested.
 
     Returns
     -------
-    The columns of the enrichment table but for the corrections.
+    The enrichment table, concepts ascending and within each by ascending p; NaN where a method does not know
+    a measure.
     """
-    n_concepts, n_terms = edges.shape
-    frame = terms.labels.iloc[np.tile(np.arange(n_terms), n_concepts)].reset_index(drop=True)
-    frame.insert(0, "concept", np.repeat(concepts, n_terms))
-    for column in ("es", "nes", "p", "p_empirical"):
-        frame[column] = measures[column].ravel() if column in measures else np.nan
-    return frame.assign(no_signal=frame["es"] == 0, leading_edge=edges.ravel())
-
-
-def corrected(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join the tests of a run and correct over each concept and over all.
-
-    Parameters
-    ----------
-    frames
-        As `tests_frame` makes them; none if nothing was tested.
-
-    Returns
-    -------
-    The enrichment table, within a concept by ascending p.
-    """
-    if not frames:
+    if not tested:
         return pd.DataFrame(columns=list(ENRICHMENT_COLUMNS))
-    frame = pd.concat(frames, ignore_index=True)
-    frame["q_concept"] = frame.groupby("concept")["p"].transform(false_discovery_control)
-    frame["q_global"] = false_discovery_control(frame["p"])
-    concept, collection, term = (
-        pd.factorize(frame[key], sort=True)[0] for key in ("concept", "collection", "term")
-    )  # numbers sort faster than names
-    order = np.lexsort((term, collection, frame["p"].to_numpy(), concept))
-    return frame.iloc[order][list(ENRICHMENT_COLUMNS)].reset_index(drop=True)
+    over_all = false_discovery_control(np.concatenate([part.measures["p"].ravel() for part in tested]))
+    ends = np.cumsum([part.measures["p"].size for part in tested])
+    frames = [_frame(part, q) for part, q in zip(tested, np.split(over_all, ends[:-1]), strict=True)]
+    if len(frames) == 1:
+        return frames[0]
+    return pd.concat(frames).sort_values("concept", kind="stable", ignore_index=True)
+
+
+def _frame(part: TestedTerms, q_global: Float[np.ndarray, " tests"]) -> pd.DataFrame:
+    """Write the rows of one universe, straight into their order."""
+    p, labels = part.measures["p"], part.terms.labels
+    by_name = np.lexsort((labels["term"].to_numpy(dtype=str), labels["collection"].to_numpy(dtype=str)))
+    rows = np.argsort(part.concepts, kind="stable")
+    order = by_name[np.argsort(p[np.ix_(rows, by_name)], axis=1, kind="stable")]
+
+    def ordered(values: Shaped[np.ndarray, "concepts terms"]) -> Shaped[np.ndarray, " tests"]:
+        return np.take_along_axis(values[rows], order, axis=1).ravel()
+
+    known = {name: ordered(measure) for name, measure in part.measures.items()}
+    known |= {name: labels[name].to_numpy()[order].ravel() for name in map(str, labels.columns)}
+    columns = known | {
+        "concept": np.repeat(part.concepts[rows], len(labels)),
+        "q_concept": ordered(false_discovery_control(p, axis=1)),
+        "q_global": ordered(q_global.reshape(p.shape)),
+        "no_signal": known["es"] == 0,
+        "leading_edge": ordered(part.edges),
+    }
+    missing = dict.fromkeys(("nes", "p_empirical"), np.nan)
+    return pd.DataFrame(missing | columns, columns=list(ENRICHMENT_COLUMNS), copy=False)
 
 
 def nothing_to_test(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from conceptome.core import InputError
 from conceptome.enrichment.calibration import NULL_PAIRS, Control, control_sets, rates
-from conceptome.enrichment.findings import corrected, nothing_to_test, tests_frame
+from conceptome.enrichment.findings import TestedTerms, corrected, nothing_to_test
 from conceptome.enrichment.flags import FLAGS
 from conceptome.enrichment.gene_sets import GeneSets
 from conceptome.enrichment.universe import GeneScores, Sets, Terms
@@ -81,7 +81,7 @@ def run_method(
     InputError
         If no term has an admissible size.
     """
-    frames: list[pd.DataFrame] = []
+    tested: list[TestedTerms] = []
     p_of: dict[Control, list[np.ndarray]] = defaultdict(list)
     universes = list(table.universes())
     n_scored = sum(len(universe.concepts) for universe in universes)
@@ -89,14 +89,14 @@ def run_method(
         terms = _terms(universe, collections, options)
         if terms.genes:
             share = len(universe.concepts) / n_scored if calibrate else 0.0
-            frames.append(_test_universe(method, universe, terms, p_of, share=share, seed=options.seed))
-    if universes and not frames:
+            tested.append(_test_universe(method, universe, terms, p_of, share=share, seed=options.seed))
+    if universes and not tested:
         sizes = {"min_size": options.min_size, "max_size": options.max_size}
         raise InputError(nothing_to_test(table, collections, **sizes))
     if calibrate and null is not None:
         _test_null_pairs(method, null, collections, options, p_of)
     calibration = rates({control: np.concatenate(p) for control, p in p_of.items()})
-    return corrected(frames), calibration
+    return corrected(tested), calibration
 
 
 def _terms(universe: GeneScores, collections: Sequence[GeneSets], options: Options) -> Terms:
@@ -111,8 +111,8 @@ def _test_universe(
     *,
     share: float,
     seed: int,
-) -> pd.DataFrame:
-    """Test terms and random sets at once, which share what can be shared; return the rows of the terms."""
+) -> TestedTerms:
+    """Test terms and random sets at once, which share what can be shared; return the tests of the terms."""
     n_genes, n_terms = len(universe.genes), len(terms.genes)
     rng = np.random.default_rng([seed, n_genes])
     informative = np.flatnonzero((universe.values != 0).any(axis=1))  # elsewhere nothing can be called
@@ -128,7 +128,7 @@ def _test_universe(
         p_of[drawn.control].append(measures["p"][concept, np.arange(first, first + n_sets)])
         first += n_sets
     of_terms = {name: measure[:, :n_terms] for name, measure in measures.items()}
-    return tests_frame(terms, universe.concepts, measures=of_terms, edges=edges)
+    return TestedTerms(terms, universe.concepts, of_terms, edges)
 
 
 def _test_null_pairs(
