@@ -164,7 +164,9 @@ def test_a_client_that_cannot_stand_in_a_page_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def thinned(demo_bundle, tmp_path_factory):
-    form = Form(n_concepts=3, n_cells=50, n_pairs=2, n_maps=4, n_others=1, digits=4)
+    form = Form(
+        n_concepts=3, n_cells=50, n_pairs=2, n_maps=4, n_others=3, n_other_concepts=1, n_curves=1, digits=4
+    )
     place = web.export_folder(demo_bundle, tmp_path_factory.mktemp("copies") / "thinned", form=form)
     with atlas.Atlas.open(demo_bundle) as opened:
         yield place, Excerpt(opened, form)
@@ -178,7 +180,10 @@ def test_a_thinned_copy_says_what_it_lacks(thinned):
         f"It shows {len(excerpt.cells)} of 700 cells: spread evenly over the map, the strongest of each "
         "concept, and those of pairs. Counts and statistics are of all cells, but for selections.",
         "Of each concept it has at most 2 pairs of cells.",
-        "Pages of genes and terms list the concepts that they drive or were found for, and 1 others.",
+        "Of each concept it lists the genes that drive, the terms that were found, and the 3 strongest "
+        "others; genes that no concept lists are left out.",
+        "Of each gene and term it lists the concepts that it drives or was found for, and 1 others.",
+        "Of each concept 1 terms have a running sum.",
         "It has maps of the 4 genes that drive most concepts.",
         "Numbers have 4 significant digits.",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -31,7 +32,13 @@ class Form:
     n_maps: int | None = None
     """Genes with a map of expression."""
     n_others: int | None = None
-    """On the page of a gene or term, concepts that it does not drive or was not found for."""
+    """Genes and terms of a concept beside those that drive it or were found for it."""
+    n_other_concepts: int | None = None
+    """Concepts of a gene or term beside those that it drives or was found for."""
+    n_curves: int | None = None
+    """Terms of each concept with a running sum."""
+    per_shard: int = 16
+    """Genes, or terms, that travel together."""
     digits: int | None = None
     """Significant digits of numbers."""
 
@@ -43,7 +50,17 @@ class Form:
 
 
 WHOLE = Form()
-ONE_FILE = Form(n_concepts=300, n_cells=20_000, n_pairs=16, n_maps=100, n_others=10, digits=4)
+ONE_FILE = Form(
+    n_concepts=300,
+    n_cells=20_000,
+    n_pairs=8,
+    n_maps=100,
+    n_others=12,
+    n_other_concepts=2,
+    n_curves=4,
+    per_shard=64,
+    digits=3,
+)
 
 
 class Excerpt:
@@ -96,6 +113,14 @@ class Excerpt:
         found[self.concepts] = True
         return found
 
+    @cached_property
+    def genes(self) -> set[int]:
+        """The genes: all, or those that a concept of the copy lists."""
+        if self.form.n_others is None:
+            return set(range(self.atlas.n_genes))
+        rows = self.atlas.rows("SELECT DISTINCT concept, gene FROM drivers")
+        return {gene for concept, gene in rows if self.has_concept[concept]}
+
     def pairs(self, concept: int) -> Table:
         """List the pairs of a concept that are kept, cells by their positions in the atlas."""
         table = concept_pages.pairs_of(self.atlas, concept)
@@ -126,14 +151,30 @@ class Excerpt:
             found.append(f"Of each concept it has at most {form.n_pairs} pairs of cells.")
         if form.n_others is not None:
             found.append(
-                "Pages of genes and terms list the concepts that they drive or were found for, and "
-                f"{form.n_others} others."
+                "Of each concept it lists the genes that drive, the terms that were found, and the "
+                f"{form.n_others} strongest others; genes that no concept lists are left out."
             )
+        if form.n_other_concepts is not None:
+            found.append(
+                "Of each gene and term it lists the concepts that it drives or was found for, and "
+                f"{form.n_other_concepts} others."
+            )
+        if form.n_curves is not None:
+            found.append(f"Of each concept {form.n_curves} terms have a running sum.")
         if form.n_maps is not None:
             found.append(f"It has maps of the {form.n_maps} genes that drive most concepts.")
         if form.digits is not None:
             found.append(f"Numbers have {form.digits} significant digits.")
         return found
+
+
+def strongest(values: Sequence[float | None], n: int | None) -> list[bool]:
+    """Mark the n largest numbers by their size; all where n is None."""
+    size = np.abs(np.array(values, dtype=np.float64))
+    best = np.argsort(-np.nan_to_num(size, nan=-1.0), kind="stable")[:n]
+    marked = np.zeros(len(size), dtype=bool)
+    marked[best] = True
+    return marked.tolist()
 
 
 def rows_where(table: Table, wanted: list[bool]) -> Table:

@@ -20,10 +20,8 @@ from conceptome.atlas.packing import join_column, split_column
 from conceptome.atlas.reader import Table
 from conceptome.atlas.schema import THUMB_SIDE, THUMBS_PER_SHEET
 from conceptome.atlas.selection import active_concepts
-from conceptome.web.copy_form import Excerpt, rounded, rows_where
+from conceptome.web.copy_form import Excerpt, rounded, rows_where, strongest
 
-PER_SHARD = 16
-"""Genes, or terms, in a shard."""
 CELLS_PER_SHARD = 4096
 MAX_NAMED_CELLS = 100_000
 """Beyond, cells are not found by their names."""
@@ -102,11 +100,9 @@ def _search_index(excerpt: Excerpt) -> dict[str, Any]:
     found = excerpt.atlas.table(
         "SELECT kind, CAST(ref AS TEXT) AS ref, name, other FROM search ORDER BY rowid"
     )
-    wanted = [
-        kind != "concept" or bool(excerpt.has_concept[int(ref)])
-        for kind, ref in zip(found["kind"], found["ref"], strict=True)
-    ]
-    found = rows_where(found, wanted)
+    kept = {"concept": set(excerpt.concepts.tolist()), "gene": excerpt.genes}
+    entries = zip(found["kind"], found["ref"], strict=True)
+    found = rows_where(found, [kind not in kept or int(ref) in kept[kind] for kind, ref in entries])
     if len(excerpt.cells) <= MAX_NAMED_CELLS:
         names = _names(excerpt, excerpt.cells)
         rows = (["cell"] * len(names), [str(at) for at in range(len(names))], names, [""] * len(names))
@@ -146,9 +142,12 @@ def _concept(excerpt: Excerpt, annotations: Annotations, concept: int) -> Answer
     pairs = excerpt.pairs(concept)
     for side in ("factual", "counterfactual"):
         pairs[side] = excerpt.place[np.array(pairs[side], dtype=np.int64)].tolist()
+    tables["genes"] = (_drivers(excerpt, tables["genes"][0]), "attributions")
+    tables["terms"] = (_findings(excerpt, tables["terms"][0]), "enrichment")
     tables["pairs"] = (pairs, "pairs")
     tables["related"] = (excerpt.of_kept(tables["related"][0], "other"), "")
-    curves = atlas.rows("SELECT term FROM curves WHERE concept = ? ORDER BY term", [concept])
+    terms = tables["terms"][0]
+    curves = [term for term, has in zip(terms["term"], terms["has_curve"], strict=True) if has]
     keys = [column["key"] for column in pages.columns(atlas) if column["kind"] == "categorical"]
     groups = {key: as_table(concept_pages.groups_of(atlas, concept, key)) for key in keys}
     return {
@@ -157,10 +156,35 @@ def _concept(excerpt: Excerpt, annotations: Annotations, concept: int) -> Answer
         **{f"{root}/groups/{key}": _json(excerpt, table) for key, table in groups.items()},
         **{
             f"{root}/terms/{term}/curve": _json(excerpt, concept_pages.curve_of(atlas, concept, term))
-            for (term,) in curves
+            for term in curves
         },
         f"annotations/{concept}": json_bytes(as_table(annotations.history(concept))),
     }
+
+
+def _drivers(excerpt: Excerpt, table: Table) -> Table:
+    """Keep the genes that drive, and the strongest others by attribution and by differential expression."""
+    n = excerpt.form.n_others
+    if n is None:
+        return table
+    marks = zip(
+        table["drives"], strongest(table["attribution"], n), strongest(table["score"], n), strict=True
+    )
+    return rows_where(table, [any(marked) for marked in marks])
+
+
+def _findings(excerpt: Excerpt, table: Table) -> Table:
+    """Keep the terms that were found and the best others; the first of them have a running sum."""
+    table = _best(table, _found(table), excerpt.form.n_others)
+    if excerpt.form.n_curves is not None:
+        has_curve = np.array(table["has_curve"], dtype=np.int64)
+        early = np.cumsum(has_curve) <= excerpt.form.n_curves
+        table["has_curve"] = (has_curve * early).tolist()
+    return table
+
+
+def _found(table: Table) -> list[bool]:
+    return [q is not None and q <= ALPHA for q in table["q_global"]]
 
 
 def _thinned(excerpt: Excerpt, raw: bytes) -> bytes:
@@ -173,12 +197,15 @@ def _thinned(excerpt: Excerpt, raw: bytes) -> bytes:
 
 
 def _genes(excerpt: Excerpt) -> Iterator[tuple[str, Answers]]:
-    atlas, n_others = excerpt.atlas, excerpt.form.n_others
+    atlas, form = excerpt.atlas, excerpt.form
+    listed = excerpt.genes
     mapped = atlas.rows("SELECT gene FROM genes WHERE expression IS NOT NULL ORDER BY n_driven DESC, gene")
-    maps = {gene for (gene,) in mapped[: excerpt.form.n_maps]}
-    for first in range(0, atlas.n_genes, PER_SHARD):
+    maps = {gene for (gene,) in mapped[: form.n_maps]}
+    for first in range(0, atlas.n_genes, form.per_shard):
         answers: Answers = {}
-        for gene in range(first, min(first + PER_SHARD, atlas.n_genes)):
+        for gene in range(first, min(first + form.per_shard, atlas.n_genes)):
+            if gene not in listed:
+                continue
             found = pages.gene(atlas, str(gene))
             number = found["gene"]["expression"]
             if gene in maps:
@@ -186,22 +213,23 @@ def _genes(excerpt: Excerpt) -> Iterator[tuple[str, Answers]]:
             else:
                 found["gene"]["expression"] = None
             table = excerpt.of_kept(found["concepts"])
-            table = _best(table, [bool(drives) for drives in table["drives"]], n_others)
+            table = _best(table, [bool(drives) for drives in table["drives"]], form.n_other_concepts)
             answers[f"genes/{gene}"] = _json(excerpt, found | {"concepts": as_table(table)})
-        yield f"genes-{first // PER_SHARD}", answers
+        if answers:
+            yield f"genes-{first // form.per_shard}", answers
 
 
 def _terms(excerpt: Excerpt) -> Iterator[tuple[str, Answers]]:
     numbers = [term for (term,) in excerpt.atlas.rows("SELECT term FROM terms ORDER BY term")]
-    for first in range(0, len(numbers), PER_SHARD):
+    per_shard = excerpt.form.per_shard
+    for first in range(0, len(numbers), per_shard):
         answers: Answers = {}
-        for term in numbers[first : first + PER_SHARD]:
+        for term in numbers[first : first + per_shard]:
             found = pages.term(excerpt.atlas, term)
             table = excerpt.of_kept(found["concepts"])
-            wanted = [q is not None and q <= ALPHA for q in table["q_global"]]
-            found["concepts"] = as_table(_best(table, wanted, excerpt.form.n_others))
+            found["concepts"] = as_table(_best(table, _found(table), excerpt.form.n_other_concepts))
             answers[f"terms/{term}"] = _json(excerpt, found)
-        yield f"terms-{first // PER_SHARD}", answers
+        yield f"terms-{first // per_shard}", answers
 
 
 def _best(table: Table, wanted: list[bool], n_others: int | None) -> Table:

@@ -16,7 +16,7 @@ from conceptome.atlas import Annotations, Atlas, require_whole
 from conceptome.core import BundleError
 from conceptome.web.copy_form import ONE_FILE, WHOLE, Excerpt, Form
 from conceptome.web.copy_page import data_block, page_parts
-from conceptome.web.copy_shards import CELLS_PER_SHARD, PER_SHARD, pack_shard, shards
+from conceptome.web.copy_shards import CELLS_PER_SHARD, pack_shard, shards
 
 FILES = "data/"
 
@@ -124,7 +124,7 @@ def _about(excerpt: Excerpt, *, files: str | None) -> dict[str, Any]:
         "notes": [made, *excerpt.left_out()],
         "n_concepts": opened.n_concepts,
         "cells_per_shard": CELLS_PER_SHARD,
-        "per_shard": PER_SHARD,
+        "per_shard": excerpt.form.per_shard,
     }
 
 
