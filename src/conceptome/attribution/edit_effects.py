@@ -25,6 +25,7 @@ from conceptome.core import (
     Names,
     Pairs,
     content_id,
+    require_at_least,
     require_choice,
 )
 
@@ -259,6 +260,7 @@ def open_probe(  # noqa: PLR0913
         If dictionary, pairs and encoder do not belong together.
     """
     require_choice("intervention", intervention, get_args(Intervention))
+    require_at_least("batch_size", batch_size, 1)
     refuse_idle_sets(gene_sets, intervention)
     if pairs.dictionary_id != dictionary.dictionary_id:
         found = f"pairs belongs to dictionary {pairs.dictionary_id}, not to {dictionary.dictionary_id}"

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from conceptome.core.options import require_at_least
+
 BLOCK_ROWS = 512
 
 
@@ -59,7 +61,13 @@ def row_batches(n_rows: int, batch_size: int) -> Iterator[slice]:
     Yields
     ------
     Consecutive slices; none if there are no rows.
+
+    Raises
+    ------
+    InputError
+        If the batch size is below 1.
     """
+    require_at_least("batch_size", batch_size, 1)
     step = -(-batch_size // BLOCK_ROWS) * BLOCK_ROWS
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))

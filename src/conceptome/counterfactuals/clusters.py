@@ -25,6 +25,8 @@ def cluster_labels(
     -------
     Labels from 0, in the order of the pairs, whatever the order of the cells.
     """
+    if len(np.unique(factual)) == len(np.unique(counterfactual)) == len(factual):
+        return np.arange(len(factual))  # nothing is shared
     one = pd.factorize(factual)[0]
     other = pd.factorize(counterfactual)[0] + one.max(initial=-1) + 1
     size = int(other.max(initial=-1)) + 1

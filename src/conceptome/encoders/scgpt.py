@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
-from conceptome.core import Csr, Edits, Embeddings, InputError, Names, content_id
+from conceptome.core import Csr, Edits, Embeddings, InputError, Names, content_id, require_at_least
 from conceptome.data import gene_column, look_up, raw_counts, symbols
 from conceptome.encoders.cells import edits_by_cell, read_x, require_counts
 from conceptome.encoders.precision import uses_bfloat16
@@ -204,6 +204,7 @@ class ScgptEncoder:
             such device.
         """
         require_device(device)
+        require_at_least("batch_size", batch_size, 1)
         columns, tokens = self._columns(adata)
         values = self.expression(adata)[:, columns]
         result = np.empty((adata.n_obs, self.d_embed), dtype=np.float32)
