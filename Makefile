@@ -24,7 +24,8 @@ demo: setup ## run the main job on 700 real immune cells and open its atlas (DEM
 	$(BIN)/conceptome demo $(DEMO_ARGS)
 
 test: setup ## run the tests; one thread each, because workers that share processors with threads wait for each other
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --cov=conceptome --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder \
+		--cov=conceptome --cov-fail-under=90
 
 lint: setup ## check style, types and import contracts
 	$(BIN)/ruff check .

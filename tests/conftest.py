@@ -1,6 +1,7 @@
 """Fixtures for every test. Array shapes and types in annotations are checked while the tests run."""
 
 import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,8 @@ import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("conceptome", "beartype.beartype")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background: processes inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

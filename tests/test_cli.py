@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from conceptome.cli import main
+from conceptome.cli.shared import at_home
 
 
 def cells(n_cells=60, n_genes=40, seed=0):
@@ -78,6 +80,7 @@ BAD = {
     "negative": (lambda path: write(with_value(cells(), -1.0), path), "negative"),
     "duplicate genes": (lambda path: write(duplicated(cells()), path), "CD3E"),
     "empty cell": (lambda path: write(with_empty_cell(cells()), path), "c7"),
+    "no X": (lambda path: write(AnnData(obs=cells().obs, var=cells().var), path), "X is empty"),
     "no cells": (lambda path: write(cells()[:0], path), "0 cells"),
 }
 
@@ -124,6 +127,26 @@ def test_options_that_take_several_values_may_be_repeated():
 
     words = ["run", "x.h5ad", "--out", "r", "--label-key", "a", "--label-key", "b", "c"]
     assert _parser().parse_args(words).label_key == ["a", "b", "c"]
+
+
+def without_x(path):
+    adata = cells()
+    adata.layers["counts"] = adata.X
+    adata.X = None
+    return write(adata, path)
+
+
+def test_counts_may_be_in_a_layer_of_a_file_without_x(tmp_path, capsys):
+    assert main(["inspect", str(without_x(tmp_path / "data.h5ad"))]) == 0
+    assert "raw counts: in layers['counts']" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "word", ["{}/data.h5ad", "--out={}/run", "scvi:{}/model", "--encoder=scvi:{}/m", "{}"]
+)
+def test_a_tilde_that_the_shell_has_left_is_the_home_folder(word):
+    assert at_home(word.format("~")) == word.format(Path.home())
+    assert at_home(word.format("a~b")) == word.format("a~b")
 
 
 def test_an_out_folder_that_cannot_be_made_is_named(tmp_path, capsys):

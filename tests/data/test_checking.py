@@ -64,6 +64,13 @@ def test_empty(adata):
     assert refusal(adata[:, :0]) == "The AnnData is empty: 700 cells x 0 genes."
 
 
+def test_few_cells_are_a_warning(adata):
+    assert not inspect(adata[:50]).warnings
+    assert inspect(adata[:49].copy()).warnings[0] == (
+        "49 cells can be embedded, but a dictionary needs 50 or more."
+    )
+
+
 def test_cells_without_counts_are_named(adata):
     adata.X = adata.X.multiply(~np.isin(np.arange(700), [3, 5])[:, None]).tocsr()
     first, second = adata.obs_names[[3, 5]]

@@ -18,6 +18,10 @@ activations = arrays(np.float64, (20, 4), elements=st.integers(0, 4).map(float))
 members = arrays(np.bool_, (20, 3))
 
 
+def f1_of(truth, called):
+    return 2 * (truth & called).sum() / max(truth.sum() + called.sum(), 1)
+
+
 @given(activations, members)
 @settings(max_examples=60, deadline=None)
 def test_thresholds_are_the_best_of_all(a, is_label):
@@ -25,12 +29,12 @@ def test_thresholds_are_the_best_of_all(a, is_label):
     for unit in range(4):
         for label in range(3):
             tried = [t for t in np.unique(a[:, unit]) if t > 0]
-            scores = [f1_score(is_label[:, label], a[:, unit] >= t, zero_division=0) for t in tried]
+            scores = [f1_of(is_label[:, label], a[:, unit] >= t) for t in tried]
             assert f1[unit, label] == pytest.approx(max(scores, default=0))
 
 
 @given(activations, members)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_scores_equal_scikit_learn(a, is_label):
     thresholds, f1 = choose_thresholds(sp.csr_array(a), is_label)
     np.testing.assert_allclose(score_thresholds(sp.csr_array(a), is_label, thresholds), f1)

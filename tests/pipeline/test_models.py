@@ -9,6 +9,8 @@ import pytest
 
 from conceptome.cli import main
 
+pytestmark = pytest.mark.usefixtures("flat_layout")
+
 
 @pytest.fixture(scope="module")
 def file(shared, tmp_path_factory):

@@ -1,6 +1,7 @@
 """The whole run on real cells, small: what it writes, that it resumes, what its results depend on."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -64,8 +65,12 @@ def settings(out, **changes):
     return replace(config, **changes)
 
 
+pytestmark = pytest.mark.usefixtures("flat_layout")
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
+    """The whole run, with its UMAP and its report; the others here leave out what they do not look at."""
     return run(settings(tmp_path_factory.mktemp("runs") / "run"))
 
 
@@ -87,6 +92,7 @@ def test_pairs_that_may_confound_are_warned_of(tmp_path):
     adata.obs["batch"] = np.where(half, "deep", "shallow")
     adata.write_h5ad(tmp_path / "data.h5ad")
     changes = {"data": str(tmp_path / "data.h5ad"), "donor_key": "batch", "label_key": (), "n_pairs": 12}
+    changes |= {"n_concepts": 8, "k": 2}
     folder = run(settings(tmp_path / "run", **changes), until="summarise")
     warned = pd.read_parquet(folder / "concepts.parquet")["pair_warning"]
     assert warned.str.contains("libraries|library sizes").any()
@@ -126,7 +132,7 @@ def test_a_second_run_keeps_every_stage(finished, caplog):
 
 
 def test_same_seed_gives_identical_tables_whatever_the_batch_size(finished, tmp_path):
-    again = run(settings(tmp_path / "again", batch_size=100))
+    again = run(settings(tmp_path / "again", batch_size=100), until="summarise")
     assert checksums(again) == checksums(finished)
 
 
@@ -143,23 +149,22 @@ def test_an_interrupted_run_continues_to_the_same_tables(finished, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr(RowMaker, "__call__", interrupted_row)
         with pytest.raises(KeyboardInterrupt):
-            run(settings(tmp_path / "run"))
+            run(settings(tmp_path / "run"), until="summarise")
     assert len(done) == 5
     assert not (tmp_path / "run" / "attributions.parquet").exists()
     assert not (tmp_path / "run" / ".partial").exists()
     assert "stopped by KeyboardInterrupt" in (tmp_path / "run" / "log.txt").read_text()
     trained = (tmp_path / "run" / "dictionary" / "weights.safetensors").stat().st_mtime_ns
     with caplog.at_level("INFO", logger="conceptome"):
-        run(settings(tmp_path / "run"))
+        run(settings(tmp_path / "run"), until="summarise")
     kept = [message for message in caplog.messages if "kept" in message]
     assert [message.split()[1].rstrip(":") for message in kept] == ["embed", "train", "match"]
     assert (tmp_path / "run" / "dictionary" / "weights.safetensors").stat().st_mtime_ns == trained
     assert checksums(tmp_path / "run") == checksums(finished)
 
 
-def test_a_changed_setting_repeats_only_what_depends_on_it(finished, tmp_path, caplog):
-    import shutil
-
+def test_a_changed_setting_repeats_only_what_depends_on_it(finished, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(stages, "write_report", lambda path, _: path.write_text("left out"))
     shutil.copytree(finished, tmp_path / "run")
     with caplog.at_level("INFO", logger="conceptome"):
         run(settings(tmp_path / "run", min_size=6))
@@ -168,9 +173,8 @@ def test_a_changed_setting_repeats_only_what_depends_on_it(finished, tmp_path, c
 
 
 @pytest.mark.parametrize("method", ["ulm", "ora"])
-def test_the_command_enrich_repeats_the_enrichment_alone(finished, tmp_path, capsys, method):
-    import shutil
-
+def test_the_command_enrich_repeats_the_enrichment_alone(finished, tmp_path, capsys, monkeypatch, method):
+    monkeypatch.setattr(stages, "write_report", lambda path, _: path.write_text("left out"))
     shutil.copytree(finished, tmp_path / "run")
     before = RunFolder(finished).manifest["stages"]
     assert main(["enrich", str(tmp_path / "run"), "--enrichment-method", method]) == 0
@@ -191,7 +195,6 @@ def test_the_command_enrich_repeats_the_enrichment_alone(finished, tmp_path, cap
         controls = {"gene-permuted scores", "expression-matched sets", "null-pair scores"}
         expected = controls if name == "enrichment" else controls - {"null-pair scores"}
         assert set(record.calibration["control"]) == expected
-    assert "preranked" not in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_survival_in_the_table_of_concepts_is_that_of_the_counts(finished):
@@ -207,8 +210,6 @@ def test_survival_in_the_table_of_concepts_is_that_of_the_counts(finished):
 
 
 def test_a_folder_written_before_flags_and_methods_is_read(finished, tmp_path):
-    import shutil
-
     from conceptome.pipeline import enrichment_files, storage
 
     shutil.copytree(finished, tmp_path / "run")
@@ -273,12 +274,12 @@ def test_another_model_in_the_same_folder_is_noticed(finished, tmp_path, caplog)
         tmp_path / "model"
     )
     config = settings(tmp_path / "run", encoder=f"linear:{tmp_path / 'model'}", n_pairs=8, n_concepts=8, k=2)
-    run(config)
+    run(config, until="train")
     cm.encoders.fit("linear", adata, options=cm.encoders.LinearOptions(n_components=6)).save(
         tmp_path / "model"
     )
     with caplog.at_level("INFO", logger="conceptome"):
-        run(config)
+        run(config, until="train")
     assert f"[1/{len(stages.STAGES)}] embed: 700 cells, 6 coordinates" in "\n".join(caplog.messages)
     assert not any("kept" in message for message in caplog.messages)
 
@@ -297,8 +298,6 @@ def test_a_model_saved_again_with_another_edit_is_noticed(tmp_path):
 
 
 def test_a_rerun_that_fails_leaves_nothing_out_of_date_vouched_for(finished, tmp_path, monkeypatch):
-    import shutil
-
     shutil.copytree(finished, tmp_path / "run")
     with monkeypatch.context() as patch:
         patch.setattr(stages.counterfactuals, "match", lambda *_, **__: 1 / 0)
@@ -314,7 +313,7 @@ def test_a_failed_first_attempt_does_not_block_the_folder(tmp_path):
     with pytest.raises(InputError, match="nonsense"):
         run(settings(tmp_path / "run", encoder="nonsense"))
     cm.data.demo()[:200].copy().write_h5ad(tmp_path / "other.h5ad")
-    folder = run(settings(tmp_path / "run", data=str(tmp_path / "other.h5ad"), n_pairs=8, n_concepts=8, k=2))
+    folder = run(settings(tmp_path / "run", data=str(tmp_path / "other.h5ad")), until="embed")
     assert json.loads((folder / "manifest.json").read_text())["input"]["n_cells"] == 200
 
 
@@ -329,7 +328,8 @@ def test_precomputed_embeddings_give_everything_but_attribution(tmp_path):
     adata = cm.data.demo()
     adata.obsm["X_mine"] = cm.encoders.fit("linear", adata, seed=0).embed(adata).values[:, :10]
     adata.write_h5ad(tmp_path / "mine.h5ad")
-    folder = run(settings(tmp_path / "run", data=str(tmp_path / "mine.h5ad"), encoder="obsm:X_mine"))
+    changes = {"data": str(tmp_path / "mine.h5ad"), "n_concepts": 8, "k": 2}
+    folder = run(settings(tmp_path / "run", encoder="obsm:X_mine", **changes))
     assert not (folder / "attributions.parquet").exists()
     assert not (folder / "enrichment.parquet").exists()
     assert len(pd.read_parquet(folder / "enrichment_de.parquet")) > 0
@@ -353,8 +353,6 @@ def test_the_overview_tells_the_state_and_the_next_step(finished):
 
 
 def test_the_overview_notices_damage(finished, tmp_path):
-    import shutil
-
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / "de.parquet").write_bytes(b"PAR1")
     text = describe_run(tmp_path / "run")

@@ -39,20 +39,23 @@ class Memory:
 
     def hold(self, keys: list[Key], values: Float[np.ndarray, "keys d_embed"]) -> None:
         """Hold the embeddings of keys that are not held yet; the oldest make room."""
-        for key, value in zip(keys, values, strict=True):
-            if self._next == len(self._keys):
+        keys, values = keys[-self._capacity :], values[-self._capacity :]
+        self._make_room(len(keys))
+        places = (self._next + np.arange(len(keys))) % self._capacity
+        self._values[places] = values
+        for place, key in zip(places.tolist(), keys, strict=True):
+            if place == len(self._keys):
                 self._keys.append(key)
-                self._make_room()
             else:
-                del self._place[self._keys[self._next]]
-                self._keys[self._next] = key
-            self._values[self._next] = value
-            self._place[key] = self._next
-            self._next = (self._next + 1) % self._capacity
+                del self._place[self._keys[place]]
+                self._keys[place] = key
+            self._place[key] = place
+        self._next = (self._next + len(keys)) % self._capacity
 
-    def _make_room(self) -> None:
-        if len(self._keys) > len(self._values):
-            size = min(self._capacity, max(1024, 2 * len(self._values)))
+    def _make_room(self, n_more: int) -> None:
+        needed = min(self._capacity, len(self._keys) + n_more)
+        if needed > len(self._values):
+            size = min(self._capacity, max(1024, needed, 2 * len(self._values)))
             grown = np.empty((size, self._values.shape[1]))
             grown[: len(self._values)] = self._values
             self._values = grown

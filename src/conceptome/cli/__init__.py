@@ -9,7 +9,7 @@ import traceback
 
 import conceptome
 from conceptome.cli import attribute, bundle, download, enrich, evaluate, look, run, train
-from conceptome.cli.shared import EXIT_ERROR, EXIT_INTERRUPTED
+from conceptome.cli.shared import EXIT_ERROR, EXIT_INTERRUPTED, at_home
 from conceptome.core.errors import ConceptomeError
 
 
@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     -------
     0 done, 1 a mistake that the user can mend, 130 interrupted; argparse itself exits with 2 on wrong usage.
     """
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args([at_home(word) for word in words])
     _set_up_logging()
     try:
         return int(options.command(options))

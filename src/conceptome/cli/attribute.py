@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any
 
 from conceptome.cli.settings import add_settings
@@ -32,7 +33,6 @@ def _attribute(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     folder = run(config_of(options.run, given), until="attribute")
     tell(f"Attributions: {folder / 'attributions.parquet'}")
-    tell(
-        f"Next: conceptome inspect {folder} --concept 0, or conceptome run --config {folder / 'config.toml'}"
-    )
+    place, settings = (shlex.quote(str(path)) for path in (folder, folder / "config.toml"))
+    tell(f"Next: conceptome inspect {place} --concept 0, or conceptome run --config {settings}")
     return EXIT_DONE

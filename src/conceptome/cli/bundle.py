@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def _build(options: argparse.Namespace) -> int:
 
     out = options.out or Path(options.run) / "atlas"
     place = pipeline.build_atlas(options.run, out, data=options.data, overwrite=options.overwrite)
-    tell(f"Atlas: {place}\nNext: conceptome serve {place}")
+    tell(f"Atlas: {place}\nNext: conceptome serve {shlex.quote(str(place))}")
     return EXIT_DONE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def _inspect(options: argparse.Namespace) -> int:
     elif target.is_dir():
         tell(pipeline.describe_run(target))
     else:
-        tell(data.inspect(data.read(target, backed=True)).describe().replace("DATA.h5ad", str(target)))
+        name = shlex.quote(str(target))
+        tell(data.inspect(data.read(target, backed=True)).describe().replace("DATA.h5ad", name))
     return EXIT_DONE
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 130
@@ -39,6 +41,21 @@ def add_verb(
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(command=command)
     return parser
+
+
+def at_home(word: str) -> str:
+    """Put the home folder in the place of a ``~`` that the shell has left, as in ``--out=~/run``.
+
+    Parameters
+    ----------
+    word
+        A word of the command: a path, ``--option=path`` or ``model:path``.
+
+    Returns
+    -------
+    The word with the folder's name.
+    """
+    return re.sub(r"^((?:--[\w-]+=)?(?:\w+:)?)~(?=/|$)", lambda start: start[1] + str(Path.home()), word)
 
 
 def tell(text: str) -> None:

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 MOST_CATEGORIES = 100
+FEWEST_CELLS = 50
+"""A dictionary is not trained on fewer."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def inspect(
         return DataReport(**facts, problems=(problem,), warnings=())
     problems = _name_problems(adata.var_names, "var_names") + _name_problems(adata.obs_names, "obs_names")
     problems += [problem for key in obs_keys for problem in _key_problems(adata.obs, key)]
-    warnings = _naming_warnings(adata)
+    warnings = _size_warnings(adata) + _naming_warnings(adata)
     problems += [problem for key in label_keys for problem in _label_problems(adata.obs, key)]
     usable = [key for key in label_keys if not _label_problems(adata.obs, key)]
     found = dict.fromkeys((*(key for key in obs_keys if key in adata.obs), *usable))
@@ -216,6 +218,14 @@ def _key_warnings(obs: pd.DataFrame, key: str) -> list[str]:
         return [f"obs[{key!r}] has the single value {obs[key].dropna().iloc[0]!r}: it tells no cells apart."]
     if n_values > max(len(obs) / 2, 2):
         return [f"obs[{key!r}] has {n_values:,} values for {len(obs):,} cells: it does not look like groups."]
+    return []
+
+
+def _size_warnings(adata: AnnData) -> list[str]:
+    if adata.n_obs < FEWEST_CELLS:
+        return [
+            f"{adata.n_obs} cells can be embedded, but a dictionary is trained on {FEWEST_CELLS} or more."
+        ]
     return []
 
 

@@ -223,12 +223,19 @@ def _sources(adata: AnnData, layer: str | None) -> Iterator[_Source]:
             raise InputError(msg)
         yield _Source(f"layers[{layer!r}]", adata.layers[layer])
         return
-    if adata.X is not None:
-        yield _Source("X", adata.X)
+    if (matrix := _x(adata)) is not None:
+        yield _Source("X", matrix)
     if "counts" in adata.layers:
         yield _Source("layers['counts']", adata.layers["counts"])
     if adata.raw is not None:
         yield _raw_source(adata)
+
+
+def _x(adata: AnnData) -> Matrix | None:
+    try:
+        return adata.X
+    except KeyError:  # what anndata says of a backed file without X
+        return None
 
 
 def _raw_source(adata: AnnData) -> _Source:

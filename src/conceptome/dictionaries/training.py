@@ -14,6 +14,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from conceptome.core import InputError, content_id, require_at_least
+from conceptome.data.checking import FEWEST_CELLS
 from conceptome.dictionaries.affine import AffineDictionary
 from conceptome.dictionaries.checkpoint import Checkpoint, Journal
 from conceptome.dictionaries.fidelity import measure_fidelity
@@ -23,7 +24,7 @@ from conceptome.dictionaries.scaling import Scaling
 from conceptome.dictionaries.sources import EmbeddingSource, Source
 from conceptome.dictionaries.topk import TopK, TopKDictionary
 
-MIN_CELLS, MIN_LEARNED = 50, 10
+MIN_LEARNED = 10
 MAX_VALIDATION_CELLS = 20_000
 
 logger = logging.getLogger(__name__)
@@ -105,8 +106,8 @@ def train(
     require_at_least("seed", seed, 0)
     require_device(device)
     source = Source.of(embeddings)
-    if source.n_cells < MIN_CELLS:
-        msg = f"Training needs at least {MIN_CELLS} cells, found {source.n_cells}."
+    if source.n_cells < FEWEST_CELLS:
+        msg = f"Training needs at least {FEWEST_CELLS} cells, found {source.n_cells}."
         raise InputError(msg)
     asked = options or TopK()
     split, heldout = _hold_out(source, groups, fraction=asked.heldout_fraction, seed=seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -58,8 +59,11 @@ class RunFolder:
     @classmethod
     def existing(cls, path: Path | str) -> RunFolder:
         """Open a folder that must already hold a run."""
+        if Path(path).is_file():
+            msg = f"{path} is a file, expected the folder of a run. Name that one."
+            raise BundleError(msg)
         if not (Path(path) / MANIFEST).is_file():
-            command = f"conceptome run DATA.h5ad --out {path}"
+            command = f"conceptome run DATA.h5ad --out {shlex.quote(str(path))}"
             msg = f"{path} is no run folder: it has no {MANIFEST}. Make one with: {command}"
             raise BundleError(msg)
         folder = cls(path)
@@ -195,8 +199,12 @@ class RunFolder:
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step, so that a reader never sees half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def checksum(path: Path) -> str:

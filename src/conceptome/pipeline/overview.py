@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from conceptome.core import BundleError, InputError, require_at_least
@@ -86,7 +87,7 @@ def describe_drivers(
         raise InputError(msg)
     require_at_least("n", n, 1)
     if "attributions.parquet" not in folder.manifest["stages"].get("attribute", {}).get("files", {}):
-        msg = f"{path} has no attributions. Make them with: conceptome attribute {path}"
+        msg = f"{path} has no attributions. Make them with: conceptome attribute {shlex.quote(str(path))}"
         raise BundleError(msg)
     record = storage.load_attributions(folder.path)
     table = record.genes_of(concept, n=n) if concept is not None else record.concepts_of(str(gene), n=n)

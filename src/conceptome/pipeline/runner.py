@@ -67,7 +67,9 @@ def run(config: RunConfig, *, until: str | None = None) -> Path:
     n_cells, n_genes = work.report.n_cells, work.report.n_genes
     _refuse_other_data(work)
     _require_device(config)
+    _require_several_donors(work)
     n_terms = sum(len(sets.terms) for sets in work.gene_sets)
+    _ = work.ontology  # read now, so that a damaged file is told before hours of work
     with folder.locked(), _log_file(folder.path / LOG):
         sizes = f"{n_cells:,} cells x {n_genes:,} genes; {n_terms:,} terms"
         logger.info("%s: %s", config.data, sizes)
@@ -115,6 +117,18 @@ def _require_device(config: RunConfig) -> None:
         if not torch.cuda.is_available():
             msg = "device is 'cuda', but PyTorch finds no CUDA device here. Use --device cpu."
             raise InputError(msg)
+
+
+def _require_several_donors(work: Run) -> None:
+    """Refuse a donor that is one and the same now, not when the embedded cells are split."""
+    key = work.config.donor_key
+    if key and work.source.obs[key].nunique() < 2:
+        msg = (
+            f"donor_key is {key!r}, but obs[{key!r}] has the single value "
+            f"{work.source.obs[key].iloc[0]!r}; holding out whole donors needs two or more. Leave donor_key "
+            "out, and cells are held out."
+        )
+        raise InputError(msg)
 
 
 def _run_stage(stage: Stage, work: Run, digest: str, heading: str) -> None:
