@@ -149,6 +149,21 @@ def test_a_tilde_that_the_shell_has_left_is_the_home_folder(word):
     assert at_home(word.format("a~b")) == word.format("a~b")
 
 
+def test_what_only_a_later_stage_reads_is_refused_before_the_first(tmp_path, capsys):
+    adata = cells()
+    adata.obs["donor"] = "only"
+    path, damaged = write(adata, tmp_path / "data.h5ad"), no_h5ad(tmp_path / "go.obo")
+    words = ["run", str(path), "--encoder", "linear", "--out", str(tmp_path / "run")]
+    assert main([*words, "--donor-key", "donor"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "conceptome: donor_key is 'donor', but obs['donor'] has the single value 'only'; holding out whole "
+        "donors needs two or more. Leave donor_key out, and cells are held out."
+    )
+    assert main([*words, "--ontology", str(damaged)]) == 1
+    assert "go.obo, line 1: found 'gene,cell', expected 'tag: value'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_out_folder_that_cannot_be_made_is_named(tmp_path, capsys):
     path = write(cells(), tmp_path / "data.h5ad")
     assert main(["run", str(path), "--encoder", "linear", "--out", str(path / "run")]) == 1
@@ -196,6 +211,8 @@ def test_inspect_describes_data_and_refuses_other_folders(tmp_path, capsys):
     assert "60" in capsys.readouterr().out
     assert main(["inspect", str(tmp_path)]) == 1
     assert "is no run folder" in capsys.readouterr().err
+    assert main(["inspect", str(tmp_path / "data.h5ad"), "--gene", "CD3E"]) == 1
+    assert "data.h5ad is a file, expected the folder of a run." in capsys.readouterr().err
 
 
 def test_the_installed_command_works():

@@ -223,9 +223,7 @@ def _key_warnings(obs: pd.DataFrame, key: str) -> list[str]:
 
 def _size_warnings(adata: AnnData) -> list[str]:
     if adata.n_obs < FEWEST_CELLS:
-        return [
-            f"{adata.n_obs} cells can be embedded, but a dictionary is trained on {FEWEST_CELLS} or more."
-        ]
+        return [f"{adata.n_obs} cells can be embedded, but a dictionary needs {FEWEST_CELLS} or more."]
     return []
 
 
