@@ -37,8 +37,8 @@ def rank_dictionaries(
     Returns
     -------
     One row per dictionary, the highest summary first, with ``rank, dictionary, summary, n_parts`` (in the
-    summary), ``n_units, l0, dead, r2``, and the means ``part_stability, part_faithfulness, part_annotation,
-    part_label``, NaN where not measured.
+    summary), ``n_units, l0, dead, r2`` and the means
+    ``part_stability, part_faithfulness, part_annotation, part_label``, NaN where not measured.
 
     Raises
     ------
