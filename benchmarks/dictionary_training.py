@@ -22,7 +22,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -287,15 +287,18 @@ def run(work: Work, *, n_turns: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--threads", type=int, help="default: two where there is more to compute, else one")
     args = parser.parse_args()
     table = {}
     for name, work in WORKS.items():
-        table[name] = run(work, n_turns=args.turns)
+        own = replace(work, n_threads=args.threads or work.n_threads)
+        table[name] = run(own, n_turns=args.turns)
         print(name, json.dumps(table[name], indent=2), flush=True)
     packages = ("conceptome", "torch", "numpy", "sae-lens", "overcomplete")
     versions = {name: importlib.metadata.version(name) for name in packages}
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["dictionary_training"] = {"versions": versions, **table}
+    key = f"dictionary_training_{args.threads}_threads" if args.threads else "dictionary_training"
+    results[key] = {"versions": versions, **table}
     RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
 
 
