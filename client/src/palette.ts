@@ -69,6 +69,16 @@ export function mix(corners: readonly string[], at: number): Colour {
   return from.map((value, i) => Math.round(value + ((to[i] as number) - value) * (place - low))) as Colour;
 }
 
+const ramps = new WeakMap<readonly string[], Colour[]>();
+const STEPS = 1024;
+
+/** The colour at a place from 0 to 1 between corners, from a table that is made once. */
+export function shade(corners: readonly string[], at: number): Colour {
+  let ramp = ramps.get(corners);
+  if (!ramp) ramps.set(corners, (ramp = Array.from({ length: STEPS }, (_, i) => mix(corners, i / (STEPS - 1)))));
+  return ramp[Math.round(Math.min(Math.max(at, 0), 1) * (STEPS - 1))] as Colour;
+}
+
 /** The colours of categories by their code; those beyond the first sixteen are lighter. */
 export const categoryHex = (code: number): string | undefined =>
   CATEGORIES[code] ?? (code < 2 * CATEGORIES.length ? lighter(CATEGORIES[code - CATEGORIES.length] as string) : undefined);

@@ -14,7 +14,8 @@ export class RasterClient {
   constructor(
     canvas: HTMLCanvasElement,
     coords: Uint16Array,
-    readonly onDrawn: (milliseconds: number) => void,
+    /** Told after each drawing, whether cells were coloured in it. */
+    readonly onDrawn: (inColour: boolean) => void,
     readonly onTrouble: (message: string) => void,
   ) {
     const drawn = canvas.transferControlToOffscreen();
@@ -68,7 +69,7 @@ export class RasterClient {
   #take(answer: Answer): void {
     if (answer.answer === "drawn") {
       this.#busy = false;
-      this.onDrawn(answer.milliseconds);
+      this.onDrawn(this.#paint !== null);
       this.#send();
       if (!this.#busy) for (const go of this.#whenIdle.splice(0)) go();
       return;

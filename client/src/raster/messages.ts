@@ -39,6 +39,6 @@ export type Question =
   | { ask: "picture" };
 
 export type Answer =
-  | { answer: "drawn"; milliseconds: number }
+  | { answer: "drawn" }
   | { answer: "nearest"; cell: number | null }
   | { answer: "picture"; blob: Blob };

@@ -1,5 +1,5 @@
 /** The colour of each of the 255 values of a column, for a scale. */
-import { type Colour, mix } from "../palette";
+import { type Colour, shade } from "../palette";
 import type { Strength } from "./messages";
 
 export type Scale = Strength["scale"];
@@ -21,5 +21,5 @@ export function places(values: Uint8Array, scale: Scale): Float64Array {
 }
 
 export function shades(values: Uint8Array, scale: Scale, corners: readonly string[]): Colour[] {
-  return Array.from(places(values, scale), (at) => mix(corners, at));
+  return Array.from(places(values, scale), (at) => shade(corners, at));
 }

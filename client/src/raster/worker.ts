@@ -9,12 +9,11 @@ let paint: Paint | null = null;
 const tell = (answer: Answer): void => self.postMessage(answer);
 
 function draw(question: Question & { ask: "draw" }, raster: Raster, canvas: OffscreenCanvas): void {
-  const began = performance.now();
   const { width, height } = question.size;
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   raster.look(question.view, question.size, question.ratio, question.ground, question.base);
   canvas.getContext("2d", { alpha: false })?.putImageData(raster.paint(paint), 0, 0);
-  tell({ answer: "drawn", milliseconds: performance.now() - began });
+  tell({ answer: "drawn" });
 }
 
 self.onmessage = ({ data: question }: MessageEvent<Question>): void => {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
 from conceptome.atlas.contents import Contents
+from conceptome.atlas.groups import Column
 from conceptome.atlas.schema import TABLES
 from conceptome.core import Attributions, DifferentialExpression, Enrichment
 
@@ -49,6 +52,49 @@ def concept_table(contents: Contents) -> pd.DataFrame:
         table = kept.merge(own, on="concept", how="left")
     lacking = [name for name in _COLUMNS["concepts"] if name not in table]
     return table.assign(**dict.fromkeys(lacking, None))
+
+
+def concept_traits(
+    concepts: pd.DataFrame, drivers: pd.DataFrame, associations: pd.DataFrame, columns: Sequence[Column]
+) -> pd.DataFrame:
+    """Add to the table of concepts what lists are sorted by: expression of drivers, technique, donors.
+
+    Parameters
+    ----------
+    concepts
+        What `concept_table` made.
+    drivers
+        What `driver_table` made.
+    associations
+        How each concept goes with each column.
+    columns
+        The columns.
+
+    Returns
+    -------
+    The table with ``drivers_expressed``: share of its driving genes that are expressed more where it is
+    active (q at most 0.05); ``technical``: its strongest absolute correlation with depth, or the square root
+    of the share of variance that batches explain; ``donor_evenness``: entropy of its frequency over donors,
+    1 = the same in all. A column that was measured for no concept is left out.
+    """
+    driving = drivers[drivers["drives"].fillna(0).astype(bool) & drivers["q_de"].notna()]
+    expressed = (driving["q_de"] <= ALPHA) & (driving["log_fold_change"] > 0)
+    roles = {column.key: column.role for column in columns}
+    of = associations.assign(role=associations["key"].map(roles)) if len(associations) else None
+    traits: dict[str, pd.Series] = {"drivers_expressed": expressed.groupby(driving["concept"]).mean()}
+    if of is not None:
+        size = of["value"].abs().where(of["measure"] == "spearman", np.sqrt(of["value"].clip(lower=0)))
+        technical = of["role"].isin(["depth", "batch"]) & (of["measure"] != "evenness")
+        traits["technical"] = size[technical].groupby(of["concept"][technical]).max()
+        donors = (of["role"] == "donor") & (of["measure"] == "evenness")
+        traits["donor_evenness"] = of["value"][donors].groupby(of["concept"][donors]).first()
+    return concepts.assign(
+        **{
+            name: concepts["concept"].map(values).astype(float)
+            for name, values in traits.items()
+            if len(values)
+        }
+    )
 
 
 def driver_table(contents: Contents) -> pd.DataFrame:

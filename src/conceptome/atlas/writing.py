@@ -171,12 +171,13 @@ def _frames(
     categorical = [column for column in columns if column.categories is not None]
     calibration = pd.DataFrame() if contents.enrichment is None else contents.enrichment.calibration
     evaluation = contents.evaluation
+    associations = pd.concat([association_table(values, column) for column in columns] or [pd.DataFrame()])
     frames = {
         "cells": pd.DataFrame(
             {"position": np.arange(len(order)), "id": contents.activations.cell_ids[order].astype(str)}
         ),
         **column_tables(columns),
-        "concepts": tables.concept_table(contents),
+        "concepts": tables.concept_traits(tables.concept_table(contents), drivers, associations, columns),
         "genes": tables.gene_table(contents, drivers, mapped),
         "drivers": drivers,
         "terms": terms,
@@ -186,9 +187,7 @@ def _frames(
         "changes": contents.changes,
         "related": related_table(contents),
         "groups": pd.concat([group_table(values, column) for column in categorical] or [pd.DataFrame()]),
-        "associations": pd.concat(
-            [association_table(values, column) for column in columns] or [pd.DataFrame()]
-        ),
+        "associations": associations,
         "modules": contents.modules,
         "measures": None if evaluation is None else _numbered(evaluation.measures),
         "units": None if evaluation is None else _numbered(evaluation.units),

@@ -5,16 +5,19 @@ import os
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from conceptome import atlas
 from conceptome.web import create_app
 from conceptome.web.serving import bound_socket
 
 CHROMIUM = shutil.which("chromium")
+PICTURES = Path(__file__).parents[3] / "build" / "pictures"
+"""What the pages looked like, for a person to look at."""
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 
@@ -68,6 +71,20 @@ class Watched:
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
         page.on("dialog", lambda dialog: (self.troubles.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: self.addresses.add(request.url))
+
+    def open(self, path):
+        """Go to a page and wait until nothing is being loaded."""
+        self.page.goto(path)
+        self.settled()
+
+    def settled(self):
+        expect(self.page.locator("h1")).to_be_visible()
+        expect(self.page.locator(".waiting, [aria-busy=true]")).to_have_count(0)
+
+    def keep_picture(self, name):
+        """Take a picture of the whole page."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
 
 
 @pytest.fixture

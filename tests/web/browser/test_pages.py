@@ -24,36 +24,23 @@ PAGES = {
 }
 
 
-def settled(page):
-    """Wait until nothing is being loaded."""
-    expect(page.locator("h1")).to_be_visible()
-    expect(page.locator(".waiting, [aria-busy=true]")).to_have_count(0)
-
-
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_opens_without_trouble_and_asks_nobody_else(watched, site, path):
+def test_every_page_opens_fits_any_width_and_asks_nobody_else(watched, site, path):
     page = watched.page
-    page.goto(path)
-    settled(page)
+    watched.open(path)
     if PAGES[path]:
         expect(page.locator("h1")).to_have_text(PAGES[path])
+    for width in (650, 400):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    watched.keep_picture(f"{re.sub('[^a-z0-9]+', '-', path.strip('/')) or 'overview'}-narrow")
     assert watched.troubles == []
     assert all(address.startswith((site, "data:", "blob:")) for address in watched.addresses)
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if path != "/nowhere"])
-def test_pages_fit_a_narrow_screen(watched, path):
-    page = watched.page
-    page.set_viewport_size({"width": 400, "height": 800})
-    page.goto(path)
-    settled(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 400
-
-
 def test_a_gene_leads_to_the_concept_it_drives(watched):
     page = watched.page
-    page.goto("/concepts/0")
-    settled(page)
+    watched.open("/concepts/0")
     gene = page.get_by_role("region", name="Genes that drive it").locator("svg a title").first.text_content()
     page.keyboard.press("/")
     page.keyboard.type(gene)
@@ -85,20 +72,17 @@ def colours(page):
 
 def test_the_map_shows_strength_and_a_threshold_leaves_the_strongest(watched):
     page = watched.page
-    page.goto("/concepts/0")
-    settled(page)
+    watched.open("/concepts/0")
     many = colours(page)
     assert many > 100
-    page.goto("/concepts/0?min=95")
-    settled(page)
+    watched.open("/concepts/0?min=95")
     assert colours(page) < many
     assert page.get_by_label("At least").input_value() == "95"
 
 
 def test_a_lasso_selects_cells_and_the_address_keeps_it(watched):
     page = watched.page
-    page.goto("/concepts/0")
-    settled(page)
+    watched.open("/concepts/0")
     page.get_by_role("button", name="Lasso").click()
     box = page.get_by_role("application").bounding_box()
     corners = [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98)]
@@ -115,8 +99,7 @@ def test_a_lasso_selects_cells_and_the_address_keeps_it(watched):
 
 def test_the_list_is_filtered_sorted_and_walked_by_keys(watched):
     page = watched.page
-    page.goto("/concepts")
-    settled(page)
+    watched.open("/concepts")
     names = page.locator("tbody a")
     expect(names.first).to_have_text("component 0")
     page.get_by_label("Sort by").select_option("concept")
@@ -140,8 +123,7 @@ def test_the_list_is_filtered_sorted_and_walked_by_keys(watched):
 
 def test_single_keys_can_be_switched_off(watched):
     page = watched.page
-    page.goto("/concepts/0")
-    settled(page)
+    watched.open("/concepts/0")
     page.keyboard.press("?")
     page.get_by_label("Single keys do something").uncheck()
     page.get_by_role("button", name="Close").click()
@@ -154,13 +136,12 @@ def test_single_keys_can_be_switched_off(watched):
 def test_colours_follow_the_system_until_chosen(watched):
     page = watched.page
     page.emulate_media(color_scheme="dark")
-    page.goto("/")
-    settled(page)
+    watched.open("/")
     ground = "getComputedStyle(document.documentElement).backgroundColor"
     assert page.evaluate(ground) == "rgb(18, 21, 25)"
     page.get_by_role("button", name="Light colours").click()
     page.reload()
-    settled(page)
+    watched.settled()
     assert page.evaluate(ground) == "rgb(246, 247, 248)"
 
 
@@ -172,8 +153,7 @@ def saved(page, act):
 
 def test_panels_are_saved_as_csv_svg_and_png(watched):
     page = watched.page
-    page.goto("/concepts/0")
-    settled(page)
+    watched.open("/concepts/0")
     panel = page.get_by_role("region", name="Genes that drive it")
     text, name = saved(page, panel.get_by_role("button", name="CSV").click)
     assert name == "concepts-0-genes.csv"
@@ -192,10 +172,60 @@ def test_panels_are_saved_as_csv_svg_and_png(watched):
     assert re.search(rb'<image [^>]*href="data:image/png;base64,', drawing)
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/concepts/0?beside=concept:1", "/genes/0", "/terms/0", "/groups/cell_type/0", "/cells/0"]
+)
+def test_every_panel_is_saved_in_every_form(watched, path):
+    watched.open(path)
+    panels = watched.page.locator("section[aria-busy]").all()
+    assert len(panels) >= 2
+    for panel in panels:
+        if panel.locator(".tools").count():  # an empty panel says why, and has nothing to save
+            assert [panel.get_by_role("button", name=kind).count() for kind in ("CSV", "SVG", "PNG")] >= [
+                1,
+                1,
+                1,
+            ]
+
+
+def test_what_a_reader_chose_is_in_the_address_and_comes_back(watched):
+    page = watched.page
+    chosen = "scale=log&min=20&beside=obs%3Acell_type&names=1&table=genes.groups&term=0&pairs=15"
+    address = f"/concepts/0?{chosen}&view=30000_30000_2.00"
+    watched.open(address)
+    said = page.locator("main").inner_text()
+    page.reload()
+    watched.settled()
+    assert page.locator("main").inner_text() == said
+    assert page.url.endswith(address)
+    page.get_by_role("region", name="Genes that drive it").get_by_role("link").first.click()
+    expect(page.locator("h1")).not_to_have_text("component 0")
+    page.go_back()
+    watched.settled()
+    assert page.url.endswith(address)
+    assert page.locator("main").inner_text() == said
+
+
+def test_who_comes_back_is_where_they_were(watched):
+    page = watched.page
+    watched.open("/concepts/0")
+    related = page.get_by_role("region", name="Related concepts")
+    related.scroll_into_view_if_needed()
+    before = page.evaluate("window.scrollY")
+    assert before > 300
+    related.get_by_role("link").first.click()
+    expect(page.locator("h1")).not_to_have_text("component 0")
+    assert page.evaluate("window.scrollY") == 0
+    page.go_back()
+    expect(page.locator("h1")).to_have_text("component 0")
+    watched.settled()
+    page.wait_for_timeout(100)
+    assert abs(page.evaluate("window.scrollY") - before) < 50
+
+
 def test_a_term_opens_with_its_running_sum_and_leading_edge(watched):
     page = watched.page
-    page.goto("/concepts/0")
-    settled(page)
+    watched.open("/concepts/0")
     panel = page.get_by_role("region", name="What its genes are known for")
     panel.locator("button.name").first.click()
     expect(panel.get_by_role("heading", name="Leading edge")).to_be_visible()

@@ -63,6 +63,26 @@ def test_a_slow_search_does_not_overwrite_a_later_one(watched):
     expect(page.get_by_role("option").first).to_contain_text("component 2")
 
 
+def test_late_answers_on_one_concept_do_not_show_on_the_next(watched):
+    page = watched.page
+    watched.open("/concepts/0?sort=concept&falling=0")
+    late = []
+    page.route("**/concepts/2/*", lambda route: late.append(route))
+    page.keyboard.press("j")
+    watched.settled()
+    page.keyboard.press("j")
+    expect(page.locator("h1")).to_have_text("component 2")
+    page.keyboard.press("k")
+    expect(page.locator("h1")).to_have_text("component 1")
+    watched.settled()
+    said = page.locator("main").inner_text()
+    for route in late:
+        route.continue_()
+    page.wait_for_timeout(300)
+    assert page.locator("main").inner_text() == said
+    assert watched.troubles == []
+
+
 def test_slow_panels_wait_while_others_show(watched):
     page = watched.page
     waiting = []
@@ -147,6 +167,29 @@ def test_what_was_being_written_survives_a_failing_server(watched):
     page.reload()
     expect(page.get_by_label("Label", exact=True)).to_have_value("written offline")
     expect(page.get_by_text("Saved ", exact=False).first).to_be_visible()
+
+
+def test_a_draft_older_than_what_somebody_wrote_asks_first(watched, site):
+    page = watched.page
+    watched.open("/concepts/3")
+    page.route(
+        "**/api/v1/annotations",
+        lambda route: route.abort() if route.request.method == "POST" else route.continue_(),
+    )
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_label("Label", exact=True).fill("an old draft")
+    expect(page.get_by_role("alert")).to_contain_text("The server does not answer.")
+    page.get_by_role("link", name="Conceptome", exact=True).click()
+    expect(page.get_by_text("Written here, not saved on the server yet: concept 3")).to_be_visible()
+    theirs = {"concept": 3, "author": "Ben", "label": "from Ben", "key": "87654321"}
+    headers = {"X-Conceptome": "1", "Origin": site, "Content-Type": "application/json"}
+    assert page.request.post("/api/v1/annotations", data=json.dumps(theirs), headers=headers).status == 201
+    page.unroute("**/api/v1/annotations")
+    watched.open("/concepts/3")
+    expect(page.get_by_role("alert")).to_contain_text("Ben has written meanwhile: “from Ben”.")
+    expect(page.get_by_label("Label", exact=True)).to_have_value("an old draft")
+    page.get_by_role("button", name="Take theirs").click()
+    expect(page.get_by_label("Label", exact=True)).to_have_value("from Ben")
 
 
 def test_two_who_write_at_once_do_not_overwrite_each_other(watched, site):
