@@ -210,6 +210,7 @@ def test_precomputed_embeddings_cannot_be_attributed(world):
         ({"n_bootstrap": 1}, "n_bootstrap is 1, expected at least 2."),
         ({"n_flips": 999}, "n_flips is 999, expected at least 1000."),
         ({"seed": -1}, "seed is -1, expected at least 0."),
+        ({"batch_size": 0}, "batch_size is 0, expected at least 1."),
     ],
 )
 def test_options_are_checked(world, options, text):
