@@ -16,6 +16,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,20 +123,32 @@ def ask(path: str, body: Any = None) -> tuple[float, int]:  # noqa: ANN401 - any
     return time.perf_counter() - start, size
 
 
-def measure(paths: Callable[[np.random.Generator], tuple[str, Any]], n: int, seed: int) -> dict[str, float]:
-    """Ask n times; milliseconds in the median and at the 95th percentile, and kilobytes."""
+def processor_seconds(pid: int) -> float:
+    """Read how much processor time a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(
+    pid: int, paths: Callable[[np.random.Generator], tuple[str, Any]], n: int, seed: int
+) -> dict[str, float]:
+    """Ask n times; milliseconds on the clock and of the server's processor, and kilobytes."""
     rng = np.random.default_rng(seed)
+    before = processor_seconds(pid)
     found = np.array([ask(*paths(rng)) for _ in range(n)])
+    busy = (processor_seconds(pid) - before) / n
     times = found[:, 0] * 1e3
     return {
+        "processor_ms": round(busy * 1e3, 1),
         "p50_ms": round(float(np.median(times)), 2),
         "p95_ms": round(float(np.quantile(times, 0.95)), 2),
         "median_kb": round(float(np.median(found[:, 1])) / 1e3, 1),
     }
 
 
-def measure_all(n_cells: int, n_concepts: int) -> dict[str, Any]:
+def measure_all(pid: int, n_cells: int, n_concepts: int) -> dict[str, Any]:
     """Ask for every kind of page."""
+    measured = partial(measure, pid)
 
     def some(n: int) -> Callable[[np.random.Generator], tuple[str, Any]]:
         return lambda rng: ("selection", {"cells": rng.choice(n_cells, n, replace=False).tolist()})
@@ -149,18 +162,18 @@ def measure_all(n_cells: int, n_concepts: int) -> dict[str, Any]:
 
     n_some = min(50_000, n_cells // 2)
     return {
-        "meta": measure(lambda _: ("meta", None), 20, 0),
-        "all concepts": measure(lambda _: ("concepts", None), 10, 0),
-        "activations of a concept": measure(
+        "meta": measured(lambda _: ("meta", None), 20, 0),
+        "all concepts": measured(lambda _: ("concepts", None), 10, 0),
+        "activations of a concept": measured(
             lambda r: (f"concepts/{r.integers(n_concepts)}/activations", None), 200, 1
         ),
-        "genes of a concept": measure(lambda r: (f"concepts/{r.integers(n_concepts)}/genes", None), 100, 2),
-        "gene": measure(lambda r: (f"genes/{r.integers(N_GENES)}", None), 50, 3),
-        "term": measure(lambda r: (f"terms/{r.integers(N_TERMS // 2)}", None), 100, 4),
-        "cell": measure(lambda r: (f"cells/{r.integers(n_cells)}", None), 100, 5),
-        "search": measure(lambda r: (f"search?q=pro%20{r.integers(9)}", None), 50, 6),
-        f"selection of {n_some} near cells": measure(near(n_some), 20, 7),
-        f"selection of {n_some} scattered cells": measure(some(n_some), 10, 8),
+        "genes of a concept": measured(lambda r: (f"concepts/{r.integers(n_concepts)}/genes", None), 100, 2),
+        "gene": measured(lambda r: (f"genes/{r.integers(N_GENES)}", None), 50, 3),
+        "term": measured(lambda r: (f"terms/{r.integers(N_TERMS // 2)}", None), 100, 4),
+        "cell": measured(lambda r: (f"cells/{r.integers(n_cells)}", None), 100, 5),
+        "search": measured(lambda r: (f"search?q=pro%20{r.integers(9)}", None), 50, 6),
+        f"selection of {n_some} near cells": measured(near(n_some), 20, 7),
+        f"selection of {n_some} scattered cells": measured(some(n_some), 10, 8),
     }
 
 
@@ -230,7 +243,7 @@ def main() -> None:
     try:
         figures["seconds_to_first_answer"] = wait()
         figures["resident_mb_at_start"] = resident_mb(server.pid)
-        figures["answers"] = measure_all(options.cells, options.concepts)
+        figures["answers"] = measure_all(server.pid, options.cells, options.concepts)
         figures["concurrent"] = readers(50, options.concepts)
         figures["saving"] = atlas_saving.writers(ADDRESS)
         figures["resident_mb_at_end"] = resident_mb(server.pid)
