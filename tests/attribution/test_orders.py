@@ -3,14 +3,23 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conceptome.attribution.orders import counts_between, cumulative_edits, drawn_keys, gene_orders, joined
+from conceptome.attribution.orders import (
+    counts_between,
+    cumulative_edits,
+    drawn_keys,
+    gene_orders,
+    joined,
+    ranks_by_name,
+)
 from conceptome.core import Edits
 
 
 def test_keys_follow_the_genes():
     genes = pd.Index([f"g{i}" for i in range(40)])
     order = np.random.default_rng(1).permutation(40)
-    keys, permuted = (drawn_keys(names, 3, rng=np.random.default_rng(0)) for names in (genes, genes[order]))
+    keys, permuted = (
+        drawn_keys(ranks_by_name(names), 3, rng=np.random.default_rng(0)) for names in (genes, genes[order])
+    )
     np.testing.assert_array_equal(permuted, keys[:, order])
     assert len(np.unique(keys)) == 120
 

@@ -12,13 +12,22 @@ from conceptome.core import Edits, Names
 EVERY_COUNT_UP_TO = 20
 
 
-def drawn_keys(genes: Names, n_draws: int, *, rng: np.random.Generator) -> Float[np.ndarray, "draws genes"]:
+def ranks_by_name(genes: Names) -> Int[np.ndarray, " genes"]:
+    """Return the place of every column in the order of names."""
+    by_name = np.empty(len(genes), dtype=np.int64)
+    by_name[genes.argsort()] = np.arange(len(genes))
+    return by_name
+
+
+def drawn_keys(
+    by_name: Int[np.ndarray, " genes"], n_draws: int, *, rng: np.random.Generator
+) -> Float[np.ndarray, "draws genes"]:
     """Draw random keys for genes, which follow the genes when their columns are permuted.
 
     Parameters
     ----------
-    genes
-        Names of the columns.
+    by_name
+        See `ranks_by_name`.
     n_draws
         Number of independent keys per gene.
     rng
@@ -28,9 +37,7 @@ def drawn_keys(genes: Names, n_draws: int, *, rng: np.random.Generator) -> Float
     -------
     Keys between 0 and 1.
     """
-    by_name = np.empty(len(genes), dtype=np.int64)
-    by_name[genes.argsort()] = np.arange(len(genes))
-    return rng.random((n_draws, len(genes)))[:, by_name]
+    return rng.random((n_draws, len(by_name)))[:, by_name]
 
 
 def gene_orders(
