@@ -29,8 +29,8 @@ class Form:
     """Cells, spread evenly over the map; the strongest of each concept and those of pairs come on top."""
     n_pairs: int | None = None
     """Pairs of each concept."""
-    n_maps: int | None = None
-    """Genes with a map of expression."""
+    n_map_values: int | None = None
+    """Maps of expression, in cells times genes: the fewer cells are shown, the more genes have one."""
     n_others: int | None = None
     """Genes and terms of a concept beside those that drive it or were found for it."""
     n_other_concepts: int | None = None
@@ -54,7 +54,7 @@ ONE_FILE = Form(
     n_concepts=300,
     n_cells=20_000,
     n_pairs=8,
-    n_maps=100,
+    n_map_values=2_000_000,
     n_others=12,
     n_other_concepts=2,
     n_curves=4,
@@ -121,6 +121,12 @@ class Excerpt:
         rows = self.atlas.rows("SELECT DISTINCT concept, gene FROM drivers")
         return {gene for concept, gene in rows if self.has_concept[concept]}
 
+    @cached_property
+    def n_maps(self) -> int | None:
+        """How many genes have a map of expression; None = all that have one in the atlas."""
+        values = self.form.n_map_values
+        return None if values is None else max(1, values // max(1, len(self.cells)))
+
     def pairs(self, concept: int) -> Table:
         """List the pairs of a concept that are kept, cells by their positions in the atlas."""
         table = concept_pages.pairs_of(self.atlas, concept)
@@ -161,8 +167,8 @@ class Excerpt:
             )
         if form.n_curves is not None:
             found.append(f"Of each concept {form.n_curves} terms have a running sum.")
-        if form.n_maps is not None:
-            found.append(f"It has maps of the {form.n_maps} genes that drive most concepts.")
+        if self.n_maps is not None:
+            found.append(f"It has maps of at most {self.n_maps:,} genes, those that drive most concepts.")
         if form.digits is not None:
             found.append(f"Numbers have {form.digits} significant digits.")
         return found

@@ -200,7 +200,7 @@ def _genes(excerpt: Excerpt) -> Iterator[tuple[str, Answers]]:
     atlas, form = excerpt.atlas, excerpt.form
     listed = excerpt.genes
     mapped = atlas.rows("SELECT gene FROM genes WHERE expression IS NOT NULL ORDER BY n_driven DESC, gene")
-    maps = {gene for (gene,) in mapped[: form.n_maps]}
+    maps = {gene for (gene,) in mapped[: excerpt.n_maps]}
     for first in range(0, atlas.n_genes, form.per_shard):
         answers: Answers = {}
         for gene in range(first, min(first + form.per_shard, atlas.n_genes)):
