@@ -154,6 +154,8 @@ def test_a_selection_compares_inside_with_outside(opened, dense):
         assert row["share_elsewhere"] == pytest.approx((values[~inside] > 0).mean())
         assert row["mean"] == pytest.approx(values[inside].mean(), rel=2e-3)
         assert row["mean_elsewhere"] == pytest.approx(values[~inside].mean(), rel=5e-3, abs=1e-3)
+        assert row["phi"] == pytest.approx(np.corrcoef(inside, values > 0)[0, 1])
+    assert found["concepts"]["phi"] == sorted(found["concepts"]["phi"], reverse=True)
     assert sum(found["groups"]["phase"]["n_selected"]) == 121
 
 

@@ -48,7 +48,14 @@ def terms(*rows):
     return Enrichment(table.reindex(columns=ENRICHMENT_COLUMNS))
 
 
-LABELS = pd.DataFrame({"concept": [0, 1], "best_label": ["B", "NK"], "best_label_f1": [0.8, 0.3]})
+LABELS = pd.DataFrame(
+    {
+        "concept": [0, 1],
+        "best_label": ["B", "NK"],
+        "best_label_f1": [0.8, 0.3],
+        "best_label_share": [0.9, 0.9],
+    }
+)
 
 
 def test_label_term_and_genes_make_the_name():
@@ -130,3 +137,13 @@ def test_flagged_terms_give_way_where_null_controls_call_them():
     assert found["evidence"].item() == (
         "cytoplasmic translation (q 0.001, but ribosomal terms are called where nothing is)"
     )
+
+
+def test_a_label_that_few_of_its_cells_have_is_evidence_but_no_name():
+    labels = LABELS.assign(best_label_f1=[0.8, 0.8], best_label_share=[0.12, 0.5])
+    found = name_concepts([0, 1], labels=labels, enrichment=terms((0, "CYTOLYSIS", 2.0, 0.01)))
+    assert found["auto_name"].tolist() == ["cytolysis", "NK"]
+    assert (
+        found["evidence"][0] == "strongest in B (F1 0.80), where 12% of its activation is; cytolysis (q 0.01)"
+    )
+    assert found["confidence"].tolist() == pytest.approx([(0.8 * 0.12 + 0.6) / 3, 0.8 / 3])

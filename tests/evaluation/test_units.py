@@ -86,6 +86,11 @@ def test_concepts_are_labelled():
     assert frame["best_label_f1"][1] > 0.95  # the threshold misses the weakest of the other half
     assert frame["best_label_f1"][2] == pytest.approx(2 / 3, abs=0.03)
     assert np.isnan(frame["best_label_f1"][3])
+    for concept in (1, 2):
+        within = np.array(labels) == frame["best_label"][concept]
+        values = a[:, [concept]].toarray().ravel()
+        assert frame["best_label_share"][concept] == pytest.approx(values[within].sum() / values.sum())
+    assert np.isnan(frame["best_label_share"][3])
     record = Activations(a, pd.Index([f"{i:03}" for i in range(200)]), "id")
     pd.testing.assert_frame_equal(label_concepts(record, pd.Series(labels, dtype="category")), frame)
 

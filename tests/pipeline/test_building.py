@@ -1,6 +1,7 @@
 """From a run folder to an atlas, by the command line, on real cells."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -82,6 +83,8 @@ def test_the_demo_tells_how_to_open_its_atlas(demo_run, monkeypatch, capsys):
 
 def test_the_demo_ends_with_its_atlas_in_the_browser_until_ctrl_c(demo_run, monkeypatch, capsys):
     titles = []
+    stranger = logging.Handler()  # of another package, such as absl, whose handler closes its stream
+    monkeypatch.setattr(stranger, "close", lambda: titles.append("closed"))
 
     def browser(address):
         with urllib.request.urlopen(f"{address}api/v1/meta", timeout=10) as answer:

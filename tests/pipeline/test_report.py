@@ -58,6 +58,7 @@ def contents(demo_records):
             "best_label": [names[i % 8] for i in range(n_concepts)],
             "best_label_key": "cell_type",
             "best_label_f1": np.where(np.arange(n_concepts) == star, 0.95, 0.4),
+            "best_label_share": 0.8,
             "stability": np.nan,
         }
     )

@@ -186,6 +186,8 @@ function against(table: Table<Concept>, nCells: number, nHere: number, here: Sum
     const [others, otherTotal] = [(all.active[concept] ?? 0) - active, (all.total[concept] ?? 0) - total];
     const shareHere = (active + halfHere / 2) / (nHere + halfHere);
     const shareThere = (others + halfThere / 2) / (nThere + halfThere);
+    const both = active + others;
+    const spread = Math.sqrt(nHere * nThere * both * (nCells - both));
     return {
       concept,
       auto_name: table.columns.auto_name[i] ?? null,
@@ -195,10 +197,11 @@ function against(table: Table<Concept>, nCells: number, nHere: number, here: Sum
       mean: total / Math.max(nHere, 1),
       mean_elsewhere: nThere ? Math.max(otherTotal, 0) / nThere : null,
       log2_ratio: Math.log2(shareHere / shareThere),
+      phi: spread > 0 ? (active * (nThere - others) - others * (nHere - active)) / spread : 0,
     };
   });
   const firing = rows.filter((row) => row.n_active > 0);
-  firing.sort((a, b) => (b.log2_ratio ?? 0) - (a.log2_ratio ?? 0) || a.concept - b.concept);
+  firing.sort((a, b) => (b.phi ?? 0) - (a.phi ?? 0) || a.concept - b.concept);
   const column = <Name extends keyof Enriched>(name: Name): Enriched[Name][] => firing.map((row) => row[name]);
   return {
     n: firing.length,
@@ -211,6 +214,7 @@ function against(table: Table<Concept>, nCells: number, nHere: number, here: Sum
       mean: column("mean"),
       mean_elsewhere: column("mean_elsewhere"),
       log2_ratio: column("log2_ratio"),
+      phi: column("phi"),
     },
   };
 }

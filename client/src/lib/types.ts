@@ -189,6 +189,7 @@ export interface Enriched {
   mean: Maybe;
   mean_elsewhere: Maybe;
   log2_ratio: Maybe;
+  phi: Maybe;
 }
 
 export interface Association {

@@ -166,9 +166,11 @@ def against_the_rest(
 
     Returns
     -------
-    ``concept, auto_name, n_active, share, share_elsewhere, mean, mean_elsewhere, log2_ratio`` (of the shares,
-    with half a cell added to the counts in proportion to the sizes) of the concepts that fire in one of them,
-    by falling ratio. Shares and means elsewhere are None if there are no other cells.
+    ``concept, auto_name, n_active, share, share_elsewhere, mean, mean_elsewhere, log2_ratio, phi`` of the
+    concepts that fire in one of them, by falling phi. The ratio is of the shares, with half a cell added to
+    the counts in proportion to the sizes; a handful of cells can make it large. ``phi``, from -1 to 1, is the
+    correlation between being one of the cells and activating the concept, 0 where either is the same for all
+    cells. Shares and means elsewhere are None if there are no other cells.
     """
     names, all_active, all_sums = atlas.concept_sums
     inside, sums = np.asarray(active), np.asarray(total)
@@ -180,7 +182,10 @@ def against_the_rest(
         (outside + there / 2) / (n_other + there),
     )
     ratio = np.log2(share_here / share_there)
-    order = np.argsort(-ratio, kind="stable")
+    spread = np.sqrt(1.0 * n_cells * n_other * all_active * (atlas.n_cells - all_active))
+    product = 1.0 * inside * (n_other - outside) - 1.0 * outside * (n_cells - inside)
+    phi = np.divide(product, spread, out=np.zeros(len(spread)), where=spread > 0)
+    order = np.argsort(-phi, kind="stable")
     order = order[inside[order] > 0]
     elsewhere = [None] * len(order)
     return {
@@ -192,4 +197,5 @@ def against_the_rest(
         "mean": (sums / max(n_cells, 1))[order].tolist(),
         "mean_elsewhere": (np.maximum(other_sums, 0) / n_other)[order].tolist() if n_other else elsewhere,
         "log2_ratio": ratio[order].tolist(),
+        "phi": phi[order].tolist(),
     }

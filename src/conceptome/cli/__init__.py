@@ -62,11 +62,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _set_up_logging() -> None:
-    """Send this package's messages to stderr; other packages keep theirs."""
+    """Send this package's messages to stderr, as it is now; other packages keep theirs."""
     package = logging.getLogger("conceptome")
-    if not package.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        package.addHandler(handler)
+    for earlier in [each for each in package.handlers if each.name == __name__]:
+        package.removeHandler(earlier)
+    handler = logging.StreamHandler()
+    handler.name = __name__
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    package.addHandler(handler)
     package.setLevel(logging.INFO)
     package.propagate = False

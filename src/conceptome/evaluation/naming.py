@@ -17,6 +17,7 @@ from conceptome.evaluation.term_words import readable_term
 UNEXPLAINED = "unexplained"
 ALPHA = 0.05
 LEAST_F1 = 0.5
+LEAST_SHARE = 0.5  # of the activation that lies in the label's cells, for the label to be the name
 KEY = ["concept", "collection", "term"]
 BY_BOTH, BY_ATTRIBUTION = 1.0, 0.6  # strength of a term that differential expression finds too, or does not
 SUSPECT = 0.2  # of a term of a kind that is called where there is nothing to find
@@ -29,7 +30,7 @@ class _Evidence:
     """One kind of evidence for one concept."""
 
     words: str
-    """For the name."""
+    """For the name; empty where it is not what the concept should be called by."""
     sentence: str
     strength: float
     """0 to 1."""
@@ -49,17 +50,19 @@ def name_concepts(
     Three kinds of evidence count, each with a strength between 0 and 1: the label that the concept separates
     best, by its F1 on test cells, from 0.5 on; a term with q_global <= 0.05 whose genes support the concept,
     1 if differential expression finds it too and 0.6 if not; the n genes that drive the concept and support
-    it, by n / (n + 3). The confidence is their mean; kinds that are missing count 0. Of the terms, the
-    strongest evidence names, then the smallest q. A cell may be recognised by what it lacks: where the genes
-    of a term are lower in the cells of the concept, the name says "low", and the term counts 0.6. Ribosomal
-    or mitochondrial terms count 0.2 and come last where null controls call such terms too often.
+    it, by n / (n + 3). The confidence is their mean; kinds that are missing count 0. Where less than half of
+    the concept's activation lies in cells of the label, its F1 counts times that share, and the label is no
+    part of the name. Of the terms, the strongest evidence names, then the smallest q. A cell may be
+    recognised by what it lacks: where the genes of a term are lower in the cells of the concept, the name
+    says "low", and the term counts 0.6. Ribosomal or mitochondrial terms count 0.2 and come last where null
+    controls call such terms too often.
 
     Parameters
     ----------
     concepts
         The concepts to name.
     labels
-        ``concept, best_label, best_label_f1``, as `label_concepts` gives them.
+        ``concept, best_label, best_label_f1, best_label_share``, as `label_concepts` gives them.
     attributions
         Gene scores.
     enrichment
@@ -95,6 +98,7 @@ def name_concepts(
 
 def _name(label: _Evidence | None, term: _Evidence | None, genes: _Evidence | None) -> str:
     """Put the label first, then the term, else the genes; genes alone only where there is nothing else."""
+    label = label if label and label.words else None
     if label is None and term is None:
         return genes.words if genes else UNEXPLAINED
     if term is None:
@@ -108,14 +112,16 @@ def _by_label(labels: pd.DataFrame | None) -> dict[int, _Evidence]:
     if labels is None:
         return {}
     known = labels.dropna(subset=["best_label", "best_label_f1"])
-    return {
-        int(row["concept"]): _Evidence(
-            words=str(row["best_label"]),
-            sentence=f"marks {row['best_label']} (F1 {row['best_label_f1']:.2f})",
-            strength=float(row["best_label_f1"]),
-        )
-        for row in known[known["best_label_f1"] >= LEAST_F1].to_dict("records")
-    }
+    known = known[known["best_label_f1"] >= LEAST_F1]
+    return {int(row["concept"]): _label(row) for row in known.to_dict("records")}
+
+
+def _label(row: Mapping[Hashable, Any]) -> _Evidence:
+    name, f1, share = str(row["best_label"]), float(row["best_label_f1"]), float(row["best_label_share"])
+    if share >= LEAST_SHARE:
+        return _Evidence(words=name, sentence=f"marks {name} (F1 {f1:.2f})", strength=f1)
+    sentence = f"strongest in {name} (F1 {f1:.2f}), where {share:.0%} of its activation is"
+    return _Evidence(words="", sentence=sentence, strength=f1 * share)
 
 
 def _by_term(enrichment: Enrichment | None, enrichment_de: Enrichment | None) -> dict[int, _Evidence]:

@@ -185,9 +185,11 @@ def label_concepts(
 
     Returns
     -------
-    Indexed by concept: ``best_label, best_label_f1``; an empty label and NaN for a concept that is active in
-    no labelled cell. Labels with fewer than 10 cells are not candidates; if none has so many, all are empty
-    and a warning says so.
+    Indexed by concept: ``best_label, best_label_f1`` and ``best_label_share``, how much of its activation in
+    labelled cells lies in those of the label. A threshold may pick a label's few cells out of the many that
+    activate the concept: F1 is high then, and the share small. An empty label and NaN for a concept that is
+    active in no labelled cell. Labels with fewer than 10 cells are not candidates; if none has so many, all
+    are empty and a warning says so.
 
     Raises
     ------
@@ -207,7 +209,8 @@ def label_concepts(
     names = names[sizes >= 2 * MIN_LABEL_CELLS]
     if not len(names):
         logger.warning("No label has at least %d cells, so concepts stay unlabelled.", 2 * MIN_LABEL_CELLS)
-        return pd.DataFrame({"best_label": "", "best_label_f1": np.nan}, index=concepts)
+        nothing = {"best_label": "", "best_label_f1": np.nan, "best_label_share": np.nan}
+        return pd.DataFrame(nothing, index=concepts)
     members = membership(present, names.tolist())
     half = seeded_split(present, test_share=0.5, seed=seed)
     scores = []
@@ -215,11 +218,15 @@ def label_concepts(
         thresholds, _ = choose_thresholds(values[~test], members[~test])
         scores.append(score_thresholds(values[test], members[test], thresholds))
     f1 = np.mean(scores, axis=0)
-    active = np.bincount(values.indices[values.data > 0], minlength=values.shape[1]) > 0
+    best = np.argmax(f1, axis=1)
+    total = np.asarray(values.sum(axis=0), dtype=np.float64).ravel()
+    within = (values.T.astype(np.float64) @ members.astype(np.float64))[np.arange(len(best)), best]
+    active = total > 0
     return pd.DataFrame(
         {
-            "best_label": np.where(active, names[np.argmax(f1, axis=1)], ""),
+            "best_label": np.where(active, names[best], ""),
             "best_label_f1": np.where(active, f1.max(axis=1), np.nan),
+            "best_label_share": np.divide(within, total, out=np.full(len(total), np.nan), where=active),
         },
         index=concepts,
     )

@@ -51,11 +51,12 @@ def summarise_concepts(  # noqa: PLR0913 (one argument for each table it reads)
     Returns
     -------
     ``concept, frequency, mean_activation`` (over the cells that activate it), ``best_label_key, best_label,
-    best_label_f1`` (missing without labels), ``top_genes`` (the strongest that drive it, joined by ``;``),
-    ``n_drivers, top_term, top_term_q, status, pair_warning`` (what may confound its attribution; empty
-    where nothing was found), ``stability`` (of the direction, over seeds), ``stability_null``
-    (what chance reaches), ``stability_activations`` (the same of the activations), ``recurring_directions``
-    and ``recurring_activations`` (whether every other seed has the concept); missing with a single seed.
+    best_label_f1, best_label_share`` (missing without labels), ``top_genes`` (the strongest that drive it,
+    joined by ``;``), ``n_drivers, top_term, top_term_q, status, pair_warning`` (what may confound its
+    attribution; empty where nothing was found), ``stability`` (of the direction, over seeds),
+    ``stability_null`` (what chance reaches), ``stability_activations`` (the same of the activations),
+    ``recurring_directions`` and ``recurring_activations`` (whether every other seed has the concept); missing
+    with a single seed.
     """
     n_concepts = activations.n_concepts
     frequency = activations.frequency()
@@ -130,16 +131,17 @@ def _stability(record: SeedStability | None, n_concepts: int) -> dict[str, Any]:
 
 def _best_labels(activations: Activations, labels: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Pick for each concept the label, of any column, that it separates best."""
+    columns = ["concept", "best_label_key", "best_label", "best_label_f1", "best_label_share"]
     frames = []
     for key in labels.columns:
         frame = evaluation.label_concepts(activations, labels[key], seed=seed).reset_index()
         frames.append(frame[frame["best_label"] != ""].assign(best_label_key=key))
     if not frames:
-        return pd.DataFrame(columns=["concept", "best_label_key", "best_label", "best_label_f1"])
+        return pd.DataFrame(columns=columns)
     by = ["concept", "best_label_f1"]
     ranked = pd.concat(frames).sort_values(by, ascending=[True, False], kind="stable")
     best = ranked.drop_duplicates("concept")
-    return best[["concept", "best_label_key", "best_label", "best_label_f1"]]
+    return best[columns]
 
 
 def _drivers(attributions: Attributions | None) -> pd.DataFrame:

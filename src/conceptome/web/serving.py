@@ -65,6 +65,7 @@ def serve(path: Path | str, *, host: str = "127.0.0.1", port: int = 8000, open_b
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                log_config=None,  # the default closes handlers of other packages, and their streams
                 log_level="warning",
                 access_log=False,
                 server_header=False,

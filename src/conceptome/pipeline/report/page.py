@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
+from conceptome.evaluation.naming import LEAST_F1, LEAST_SHARE
 from conceptome.pipeline.report import words
 from conceptome.pipeline.report.cards import CardMaker
 from conceptome.pipeline.report.contents import ReportContents
@@ -28,7 +29,6 @@ from conceptome.plotting.forest import format_q
 
 THUMB_SIZE = (1.2, 1.0)
 CELLS_SIZE = (6.6, 5.0)
-NAMED_F1 = 0.5
 
 
 def render(contents: ReportContents, *, max_cards: int) -> str:
@@ -95,8 +95,12 @@ def _environment() -> jinja2.Environment:
 
 
 def _marked(rows: Sequence[ConceptRow]) -> dict[int, str]:
-    """Name concepts by the label that they mark."""
-    return {row.concept: row.best_label for row in rows if row.best_label_f1 >= NAMED_F1}
+    """Name concepts by the label that they mark, and whose cells have most of the activation."""
+    return {
+        row.concept: row.best_label
+        for row in rows
+        if row.best_label_f1 >= LEAST_F1 and row.best_label_share >= LEAST_SHARE
+    }
 
 
 def _asset(name: str) -> str:

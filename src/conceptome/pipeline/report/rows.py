@@ -32,6 +32,8 @@ class ConceptRow:
     mean_activation: float
     best_label: str
     best_label_f1: float
+    best_label_share: float
+    """How much of the activation lies in cells of the label."""
     auto_name: str
     """Made of label, term and genes; empty where nothing stands."""
     confidence: float
@@ -119,6 +121,7 @@ def concept_rows(contents: ReportContents) -> list[ConceptRow]:
                 mean_activation=_number(record.get("mean_activation")),
                 best_label="" if label is None or pd.isna(label) else str(label),
                 best_label_f1=_number(record.get("best_label_f1")),
+                best_label_share=_number(record.get("best_label_share")),
                 auto_name=_named(record),
                 confidence=_number(record.get("confidence")),
                 evidence=str(record.get("evidence") or ""),
