@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,11 @@ def finished_run(path, **changes):
 def runs(tmp_path_factory):
     """A run, one of another seed on its encoder, and one of another encoder, briefly trained."""
     folder = tmp_path_factory.mktemp("runs")
-    needed = tuple(stage for stage in runner.STAGES if stage.name != "evaluate")
+    needed = tuple(
+        replace(stage, needs=tuple(name for name in stage.needs if name != "evaluate"))
+        for stage in runner.STAGES
+        if stage.name != "evaluate"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "STAGES", needed)
         patch.setattr(cm.dictionaries.TopK, "epochs", lambda *_: 30)
