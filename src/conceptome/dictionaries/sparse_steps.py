@@ -24,7 +24,7 @@ from conceptome.dictionaries import kernels
 from conceptome.dictionaries.autoencoder import Autoencoder, strongest
 from conceptome.dictionaries.options import Recipe, require_k
 from conceptome.dictionaries.steps import Measured, auxiliary_loss
-from conceptome.dictionaries.strongest import select_rescored, select_strongest
+from conceptome.dictionaries.strongest import choose_strongest, find_candidates, score
 
 BLOCK_CELLS = 256
 BLOCK_CONCEPTS = 256
@@ -34,8 +34,6 @@ SPARE = 8
 """Candidates that are scored again in float32 after a product in bfloat16, beyond k."""
 
 Arrays = tuple[np.ndarray, ...]
-Active = tuple[np.ndarray, np.ndarray]
-Selection = Callable[[slice, Active], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +45,20 @@ class _Encoded:
     """Cells minus b_dec."""
     indices: np.ndarray
     values: np.ndarray
-    """Active concepts of each cell, the strongest first, and their activations."""
+    """Active concepts of each cell, and their activations."""
     residual: np.ndarray
     """Reconstruction minus cell."""
-    gradient: np.ndarray
-    """Of the loss, by the pre-activations of active concepts."""
     factor: np.float32
     """Gradient of the loss by the reconstruction = factor * residual."""
 
     @classmethod
-    def empty(cls, cells: np.ndarray, shifted: np.ndarray, *, k: int, variance: float) -> _Encoded:
-        shape, factor = (len(cells), k), np.float32(2 / (len(cells) * variance))
-        indices, values, gradient = (np.empty(shape, dtype) for dtype in (np.int32, np.float32, np.float32))
-        return cls(cells, shifted, indices, values, np.empty_like(cells), gradient, factor)
+    def empty(cls, x: Tensor, *, k: int, variance: float) -> _Encoded:
+        cells, factor = x.numpy(), np.float32(2 / (len(x) * variance))
+        shifted = torch.empty_like(
+            x
+        ).numpy()  # of torch's alignment, on which the rounding of products depends
+        indices, values = np.empty((len(x), k), np.int32), np.empty((len(x), k), np.float32)
+        return cls(cells, shifted, indices, values, np.empty_like(cells), factor)
 
 
 class SparseSteps:
@@ -109,20 +108,19 @@ class SparseSteps:
 
     @torch.no_grad()
     def _encode(self, model: Autoencoder, x: Tensor) -> tuple[_Encoded, float]:
-        shifted = x - model.b_dec
-        batch = _Encoded.empty(x.numpy(), shifted.numpy(), k=self.k, variance=self.variance)
-        decoder = _array(model.directions), _array(model.b_dec)
-        find = self._selection(model, shifted)
+        batch = _Encoded.empty(x, k=self.k, variance=self.variance)
+        work = partial(_encode, batch, model, self._rounded(model, len(x)))
+        return batch, sum(self._share(work, _cut(len(x), BLOCK_CELLS), len(x)))
 
-        parts = _cut(len(x), BLOCK_CELLS)
-        return batch, sum(self._share(partial(_reconstruct, batch, decoder, find), parts, len(x)))
-
-    def _selection(self, model: Autoencoder, shifted: Tensor) -> Selection:
-        """Return what finds the active concepts of some of the cells."""
-        w_enc, b_enc = model.w_enc.detach(), model.b_enc.detach()
+    def _rounded(self, model: Autoencoder, n_cells: int) -> Tensor:
+        """Return the encoder's weights in the precision of its product."""
+        w_enc = model.w_enc.detach()
         if self.recipe.precision == "float32":
-            return partial(_select, shifted, (w_enc, b_enc))
-        return partial(_select_rescored, shifted, (w_enc, b_enc), (w_enc.bfloat16(), b_enc.bfloat16()))
+            return w_enc
+        rounded = torch.empty_like(w_enc, dtype=torch.bfloat16)
+        parts = _cut(len(w_enc), BLOCK_CONCEPTS)
+        self._share(lambda part: rounded[part].copy_(w_enc[part]), parts, n_cells)
+        return rounded
 
     def _auxiliary(self, x: Tensor, residual: np.ndarray, dead: Tensor | None) -> tuple[Arrays, np.ndarray]:
         """Compute AuxK's gradient, for the rows of dead concepts alone."""
@@ -146,15 +144,14 @@ class SparseSteps:
         """Move all weights by Adam; return where the entries of each concept begin."""
         n_cells, n_concepts = len(batch.cells), self.recipe.n_concepts
         grouped = np.empty(n_concepts + 1, np.int64), np.empty(batch.indices.size, np.int64)
-        kernels.group_by_concept((batch.indices, batch.values), *grouped)
+        kernels.group_by_concept(batch.indices.ravel(), batch.values.ravel() != 0, *grouped)
         rates = self._rates(lr)
         model = self.model
         moved = tuple(self._with_moments(each) for each in (model.directions, model.w_enc, model.b_enc))
-        to_decoder = batch.factor * batch.values
-        sums = (batch.shifted, batch.residual, to_decoder, batch.gradient), grouped, extra
+        sums = (batch.shifted, batch.residual, batch.values), grouped, extra
 
         parts = _cut(n_concepts, BLOCK_CONCEPTS)
-        shares = self._share(partial(_update, sums, moved, rates), parts, n_cells)
+        shares = self._share(partial(_update, sums, batch.factor, moved, rates), parts, n_cells)
         b_dec, mean, square = self._with_moments(model.b_dec)
         to_b_dec = to_b_dec + batch.factor * batch.residual.sum(axis=0) + sum(shares)
         kernels.adam(b_dec, to_b_dec, mean, square, rates)
@@ -205,38 +202,35 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-def _select(shifted: Tensor, encoder: tuple[Tensor, Tensor], rows: slice, active: Active) -> None:
-    w_enc, b_enc = encoder
-    pre = torch.addmm(b_enc, shifted[rows], w_enc.T)
-    select_strongest(pre.numpy(), active[0].shape[1], *active)
-
-
-def _select_rescored(
-    shifted: Tensor,
-    encoder: tuple[Tensor, Tensor],
-    rounded: tuple[Tensor, Tensor],
-    rows: slice,
-    active: Active,
-) -> None:
-    pre = linear(shifted[rows].bfloat16(), *rounded).float()
-    shape = len(pre), min(pre.shape[1], active[0].shape[1] + SPARE)
-    candidates = np.empty(shape, np.int32)
-    select_strongest(pre.numpy(), shape[1], candidates, np.empty(shape, np.float32))
-    select_rescored(shifted[rows].numpy(), tuple(map(_array, encoder)), candidates, *active)
-
-
-def _reconstruct(batch: _Encoded, decoder: Active, find: Selection, rows: slice) -> float:
-    active = batch.indices[rows], batch.values[rows]
-    find(rows, active)
-    found = batch.residual[rows], batch.gradient[rows]
-    return float(kernels.reconstruct(batch.cells[rows], active, decoder, batch.factor, found))
+def _encode(batch: _Encoded, model: Autoencoder, rounded: Tensor, rows: slice) -> float:
+    """Fill in what an autoencoder makes of some of the cells; return their squared error."""
+    shifted, active = batch.shifted[rows], (batch.indices[rows], batch.values[rows])
+    b_dec, encoder = _array(model.b_dec), (_array(model.w_enc), _array(model.b_enc))
+    np.subtract(batch.cells[rows], b_dec, out=shifted)
+    x, b_enc = torch.from_numpy(shifted), model.b_enc.detach()
+    pre = linear(x.to(rounded.dtype), rounded, b_enc.to(rounded.dtype))
+    k = active[0].shape[1]
+    if rounded.dtype == torch.float32:
+        candidates = find_candidates(pre.view(torch.int32).numpy(), k)
+        of = np.repeat(np.arange(len(x)), np.diff(candidates[0]))
+        scores = pre.numpy()[of, candidates[1]]
+    else:
+        candidates = find_candidates(pre.view(torch.int16).numpy(), min(pre.shape[1], k + SPARE))
+        scores = score(shifted, encoder, candidates)
+    choose_strongest(candidates, scores, *active)
+    decoder = _array(model.directions), b_dec
+    return float(kernels.reconstruct(batch.cells[rows], active, decoder, batch.residual[rows]))
 
 
 def _update(
-    sums: tuple[Arrays, Arrays, Arrays], moved: tuple[Arrays, ...], rates: kernels.Rates, part: slice
+    sums: tuple[Arrays, Arrays, Arrays],
+    factor: np.float32,
+    moved: tuple[Arrays, ...],
+    rates: kernels.Rates,
+    part: slice,
 ) -> np.ndarray:
     shares = np.zeros(moved[0][0].shape[1], np.float32)
-    kernels.update_concepts((part.start, part.stop), sums, moved, rates, shares)
+    kernels.update_concepts((part.start, part.stop), sums, factor, moved, rates, shares)
     return shares
 
 
