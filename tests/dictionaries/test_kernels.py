@@ -4,9 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from conceptome.dictionaries import kernels
+from conceptome.dictionaries import kernels, strongest
 from conceptome.dictionaries.selection import keep_strongest
-from conceptome.dictionaries.strongest import choose_strongest, find_candidates, score
+from conceptome.dictionaries.strongest import choose_strongest, score
+
+
+def find_candidates(bits, n_least):
+    return strongest.find_candidates(bits, n_least, np.empty(bits.size + 1, np.int32))
 
 
 def selected(pre, k):

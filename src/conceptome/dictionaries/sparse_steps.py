@@ -23,6 +23,7 @@ from torch.nn.functional import linear
 from conceptome.dictionaries import kernels
 from conceptome.dictionaries.autoencoder import Autoencoder, strongest
 from conceptome.dictionaries.options import Recipe, require_k
+from conceptome.dictionaries.scratch import Scratch
 from conceptome.dictionaries.steps import Measured, auxiliary_loss
 from conceptome.dictionaries.strongest import choose_strongest, find_candidates, score
 
@@ -50,15 +51,6 @@ class _Encoded:
     """Reconstruction minus cell."""
     factor: np.float32
     """Gradient of the loss by the reconstruction = factor * residual."""
-
-    @classmethod
-    def empty(cls, x: Tensor, *, k: int, variance: float) -> _Encoded:
-        cells, factor = x.numpy(), np.float32(2 / (len(x) * variance))
-        shifted = torch.empty_like(
-            x
-        ).numpy()  # of torch's alignment, on which the rounding of products depends
-        indices, values = np.empty((len(x), k), np.int32), np.empty((len(x), k), np.float32)
-        return cls(cells, shifted, indices, values, np.empty_like(cells), factor)
 
 
 class SparseSteps:
@@ -92,6 +84,7 @@ class SparseSteps:
             }
         self.none = np.full(recipe.n_concepts, -1)
         self.pool: ThreadPoolExecutor | None = None
+        self.scratch = Scratch()
 
     def take(self, x: Tensor, *, lr: float, dead: Tensor | None) -> Tensor:
         """Learn from a batch; return the mask of concepts that fired."""
@@ -108,8 +101,19 @@ class SparseSteps:
 
     @torch.no_grad()
     def _encode(self, model: Autoencoder, x: Tensor) -> tuple[_Encoded, float]:
-        batch = _Encoded.empty(x, k=self.k, variance=self.variance)
-        work = partial(_encode, batch, model, self._rounded(model, len(x)))
+        take = self.scratch.tensor
+        indices = take("indices", len(x), self.k, dtype=torch.int32)
+        values = take("values", len(x), self.k)
+        shifted, residual = take("shifted", *x.shape), take("residual", *x.shape)
+        batch = _Encoded(
+            cells=x.numpy(),
+            shifted=shifted.numpy(),
+            indices=indices.numpy(),
+            values=values.numpy(),
+            residual=residual.numpy(),
+            factor=np.float32(2 / (len(x) * self.variance)),
+        )
+        work = partial(_encode, batch, model, self._rounded(model, len(x)), self.scratch)
         return batch, sum(self._share(work, _cut(len(x), BLOCK_CELLS), len(x)))
 
     def _rounded(self, model: Autoencoder, n_cells: int) -> Tensor:
@@ -117,7 +121,7 @@ class SparseSteps:
         w_enc = model.w_enc.detach()
         if self.recipe.precision == "float32":
             return w_enc
-        rounded = torch.empty_like(w_enc, dtype=torch.bfloat16)
+        rounded = self.scratch.tensor("rounded", *w_enc.shape, dtype=torch.bfloat16)
         parts = _cut(len(w_enc), BLOCK_CONCEPTS)
         self._share(lambda part: rounded[part].copy_(w_enc[part]), parts, n_cells)
         return rounded
@@ -202,20 +206,23 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-def _encode(batch: _Encoded, model: Autoencoder, rounded: Tensor, rows: slice) -> float:
+def _encode(batch: _Encoded, model: Autoencoder, rounded: Tensor, scratch: Scratch, rows: slice) -> float:
     """Fill in what an autoencoder makes of some of the cells; return their squared error."""
     shifted, active = batch.shifted[rows], (batch.indices[rows], batch.values[rows])
     b_dec, encoder = _array(model.b_dec), (_array(model.w_enc), _array(model.b_enc))
     np.subtract(batch.cells[rows], b_dec, out=shifted)
-    x, b_enc = torch.from_numpy(shifted), model.b_enc.detach()
-    pre = linear(x.to(rounded.dtype), rounded, b_enc.to(rounded.dtype))
+    x, b_enc = torch.from_numpy(shifted).to(rounded.dtype), model.b_enc.detach().to(rounded.dtype)
+    pre = scratch.tensor("pre", len(x), len(rounded), dtype=rounded.dtype)
+    torch.addmm(b_enc, x, rounded.T, out=pre)
+    concepts = scratch.tensor("concepts", pre.numel() + 1, dtype=torch.int32).numpy()
     k = active[0].shape[1]
     if rounded.dtype == torch.float32:
-        candidates = find_candidates(pre.view(torch.int32).numpy(), k)
+        candidates = find_candidates(pre.view(torch.int32).numpy(), k, concepts)
         of = np.repeat(np.arange(len(x)), np.diff(candidates[0]))
         scores = pre.numpy()[of, candidates[1]]
     else:
-        candidates = find_candidates(pre.view(torch.int16).numpy(), min(pre.shape[1], k + SPARE))
+        n_least = min(pre.shape[1], k + SPARE)
+        candidates = find_candidates(pre.view(torch.int16).numpy(), n_least, concepts)
         scores = score(shifted, encoder, candidates)
     choose_strongest(candidates, scores, *active)
     decoder = _array(model.directions), b_dec

@@ -18,7 +18,7 @@ FORMS: dict[np.dtype[Any], Form] = {
 """By the integers that floating-point numbers are read as: all bits but the sign, and infinity."""
 
 
-def find_candidates(bits: Array, n_least: int) -> Arrays:
+def find_candidates(bits: Array, n_least: int, concepts: Array) -> Arrays:
     """Find some of the largest numbers of each row.
 
     Parameters
@@ -28,6 +28,8 @@ def find_candidates(bits: Array, n_least: int) -> Arrays:
         ``(n_rows, n_concepts)``. NaN counts as larger than all others.
     n_least
         How many at least, up to n_concepts; every number equal to the last of them is found too.
+    concepts
+        Room for the result, int32, ``(n_rows * n_concepts + 1,)``.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def find_candidates(bits: Array, n_least: int) -> Arrays:
     concepts
         Their columns, row by row.
     """
-    starts, concepts = np.empty(len(bits) + 1, np.int64), np.empty(bits.size + 1, np.int32)
+    starts = np.empty(len(bits) + 1, np.int64)
     _find(bits, n_least, FORMS[bits.dtype], starts, concepts)
     return starts, concepts[: starts[-1]]
 
