@@ -244,7 +244,7 @@ def test_the_command_writes_both_forms(small_bundle, tmp_path, capsys):
     assert capsys.readouterr().err.splitlines() == [
         f"conceptome: {copy} exists and is not empty. Choose another name, or remove it.",
         f"conceptome: {tmp_path} is a folder, expected the name of a file to write, such as "
-        f"{tmp_path / 'atlas.html'}.",
+        f"{tmp_path / 'name'}.",
         "conceptome: n_cells is 0, expected 1 or more.",
     ]
 

@@ -17,7 +17,7 @@ from conceptome.atlas.annotation import Annotation
 from conceptome.atlas.annotation_file import connect, obstacle, unusable
 from conceptome.atlas.reader import Table
 from conceptome.atlas.spreadsheets import csv_text
-from conceptome.core import BundleError, InputError
+from conceptome.core import BundleError, InputError, writing_whole
 
 SUFFIX = ".annotations.sqlite"
 FIELDS = (
@@ -206,7 +206,7 @@ class Annotations:
         Raises
         ------
         InputError
-            If the name ends otherwise.
+            If the name ends otherwise, or lies in no folder.
         """
         path, table = Path(path), self.history()
         if path.suffix == ".csv":
@@ -217,7 +217,8 @@ class Annotations:
         else:
             msg = f"{path} ends in {path.suffix!r}, expected .csv or .json."
             raise InputError(msg)
-        path.write_text(text, encoding="utf-8")
+        with writing_whole(path) as stream:
+            stream.write(text)
         return len(table["revision"])
 
     def find(self, text: str) -> list[tuple[int, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import get_args
 
@@ -127,7 +128,8 @@ def describe(path: Path | str) -> str:
         if here or elsewhere:
             lines.append(f"  annotations: {here:,} concepts{_of_others(elsewhere)} ({annotations.path})")
         lines += [f"  no {part}: {why}" for part, why in atlas.rows("SELECT part, reason FROM missing")]
-        lines.append(f"Next: conceptome check {path}, or conceptome serve {path}")
+        place = shlex.quote(str(path))
+        lines.append(f"Next: conceptome check {place}, or conceptome serve {place}")
         return "\n".join(lines)
 
 

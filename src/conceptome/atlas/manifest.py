@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,7 +59,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not folder.is_dir() or not path.exists():
         msg = (
-            f"{folder} is no atlas: it has no {MANIFEST}. Make one with: conceptome build RUN --out {folder}"
+            f"{folder} is no atlas: it has no {MANIFEST}. Make one with: conceptome build RUN "
+            f"--out {shlex.quote(str(folder))}"
         )
         raise BundleError(msg)
     with open_file(folder, MANIFEST) as stream:
@@ -72,7 +74,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if isinstance(content, dict) and "stages" in content:
         msg = (
             f"{folder} is a run, not an atlas. Name its atlas, {folder / 'atlas'}; if it has none, make it "
-            f"with: conceptome build {folder}"
+            f"with: conceptome build {shlex.quote(str(folder))}"
         )
         raise BundleError(msg)
     if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -93,7 +93,8 @@ def _export(options: argparse.Namespace) -> int:
         tell(f"Copy: {place} ({place.stat().st_size / 1e6:,.1f} MB). Open it in a browser, or send it on.")
     else:
         place = web.export_folder(options.atlas, options.folder, form=form)
-        tell(f"Copy: {place}. Put it on a web server, or try: python -m http.server --directory {place}")
+        quoted = shlex.quote(str(place))
+        tell(f"Copy: {place}. Put it on a web server, or try: python -m http.server --directory {quoted}")
     return EXIT_DONE
 
 

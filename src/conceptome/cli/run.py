@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import webbrowser
 from dataclasses import fields
 from functools import partial
@@ -48,7 +49,7 @@ def _demo(options: argparse.Namespace) -> int:
     place = build_atlas(folder, folder / "atlas", overwrite=True)
     tell(f"Report: {folder / 'report.html'}\nAtlas: {place}")
     if options.no_serve or os.environ.get("CI"):
-        tell(f"Next: conceptome serve {place} shows it in the browser")
+        tell(f"Next: conceptome serve {shlex.quote(str(place))} shows it in the browser")
     else:
         _show(place, folder / "report.html")
     return EXIT_DONE
@@ -61,9 +62,9 @@ def _show(place: Path, report: Path) -> None:
 
     try:
         web.serve(place, port=0)
-        tell(f"Stopped. Open it again with: conceptome serve {place}")
+        tell(f"Stopped. Open it again with: conceptome serve {shlex.quote(str(place))}")
     except MissingExtraError as error:
-        tell(f"The atlas is not opened. {error}\nThen: conceptome serve {place}")
+        tell(f"The atlas is not opened. {error}\nThen: conceptome serve {shlex.quote(str(place))}")
         if not webbrowser.open(report.resolve().as_uri()):
             tell("No browser could be opened here; open the report by hand.")
 
@@ -77,5 +78,6 @@ def _run(options: argparse.Namespace, *, until: str | None = None) -> int:
     if until:
         tell(f"Embeddings: {folder / 'embeddings.zarr'}")
     else:
-        tell(f"Report: {folder / 'report.html'}\nNext: conceptome build {folder} makes its atlas")
+        place = shlex.quote(str(folder))
+        tell(f"Report: {folder / 'report.html'}\nNext: conceptome build {place} makes its atlas")
     return EXIT_DONE

@@ -36,6 +36,7 @@ from .results import (
     Evaluation,
 )
 from .types import Csr, Names
+from .whole import writing_whole
 
 __all__ = [
     "AREAS",
@@ -88,4 +89,5 @@ __all__ = [
     "require_positive",
     "row_batches",
     "signal_to_noise",
+    "writing_whole",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from conceptome.core import BundleError
+from conceptome.core import BundleError, writing_whole
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -198,13 +197,8 @@ class RunFolder:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step, so that a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with writing_whole(path) as stream:
+        stream.write(text)
 
 
 def checksum(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from tqdm.auto import tqdm
 
 import conceptome
 from conceptome.atlas import Annotations, Atlas, require_whole
-from conceptome.core import BundleError
+from conceptome.core import BundleError, writing_whole
 from conceptome.web.copy_form import ONE_FILE, WHOLE, Excerpt, Form
 from conceptome.web.copy_page import data_block, page_parts
 from conceptome.web.copy_shards import CELLS_PER_SHARD, pack_shard, shards
@@ -40,24 +39,20 @@ def export_html(atlas: Path | str, out: Path | str, *, form: Form = ONE_FILE) ->
     Raises
     ------
     BundleError
-        If it is no atlas, a damaged one, or the file cannot be written.
+        If it is no atlas or a damaged one.
+    InputError
+        If `out` is a folder, or lies in none.
     """
     out = Path(out)
-    _require_parent(out)
     with Atlas.open(atlas) as opened, Annotations.beside(atlas, opened.dictionary_id) as annotations:
         require_whole(opened)
         excerpt = Excerpt(opened, form)
         before, after = page_parts(opened.manifest["title"], _about(excerpt, files=None), asks=False)
-        scratch = out.with_name(f".{out.name}.{os.getpid()}")
-        try:
-            with scratch.open("w", encoding="utf-8") as stream:
-                stream.write(before)
-                for name, shard in _packed(excerpt, annotations):
-                    stream.write(data_block(name, shard))
-                stream.write(after)
-            scratch.replace(out)
-        finally:
-            scratch.unlink(missing_ok=True)
+        with writing_whole(out) as stream:
+            stream.write(before)
+            for name, shard in _packed(excerpt, annotations):
+                stream.write(data_block(name, shard))
+            stream.write(after)
     return out
 
 
@@ -126,12 +121,3 @@ def _about(excerpt: Excerpt, *, files: str | None) -> dict[str, Any]:
         "cells_per_shard": CELLS_PER_SHARD,
         "per_shard": excerpt.form.per_shard,
     }
-
-
-def _require_parent(out: Path) -> None:
-    if out.is_dir():
-        msg = f"{out} is a folder, expected the name of a file to write, such as {out / 'atlas.html'}."
-        raise BundleError(msg)
-    if not out.parent.is_dir():
-        msg = f"{out.parent} is no folder. Make it first, or choose another name."
-        raise BundleError(msg)

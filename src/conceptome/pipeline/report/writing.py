@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
+from conceptome.core import writing_whole
 from conceptome.pipeline.report.contents import ReportContents
 from conceptome.pipeline.report.page import render
 
@@ -24,15 +23,6 @@ def write_report(path: Path | str, contents: ReportContents, *, max_cards: int =
     max_cards
         Largest number of concept cards, attributable and frequent concepts first; the table lists all.
     """
-    path = Path(path)
     page = render(contents, max_cards=max_cards)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    scratch = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(page)
-        scratch.chmod(0o644)
-        scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
+    with writing_whole(path) as stream:
+        stream.write(page)
