@@ -3,7 +3,8 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conceptome.attribution.listing import differences, held
+from conceptome.attribution.listing import LOGARITHMS, changes, differences
+from conceptome.core import Edits
 
 
 def sparse(seed, *, n_genes):
@@ -35,11 +36,19 @@ def test_a_stored_zero_is_a_zero():
 
 
 @settings(deadline=None)  # the first call compiles
-@given(seed=st.integers(0, 2**16), n_genes=st.integers(1, 200), ordered=st.booleans())
-def test_values_are_found_in_any_order(seed, n_genes, ordered):
+@given(seed=st.integers(0, 2**16), n_genes=st.integers(1, 200), ordered=st.booleans(), log1p=st.booleans())
+def test_changes_are_found_in_any_order(seed, n_genes, ordered, log1p):
     matrix, cells, rng = sparse(seed, n_genes=n_genes)
-    cell, gene = rng.integers(6, size=300), rng.integers(n_genes, size=300)
+    lengths = rng.integers(0, 4, size=150)
+    cell, gene = rng.integers(6, size=150), rng.integers(n_genes, size=lengths.sum())
     if ordered:
-        order = np.lexsort((gene, cell))
-        cell, gene = cell[order], gene[order]
-    np.testing.assert_array_equal(held(cells, cell, gene), matrix[cell, gene])
+        cell, gene = np.sort(cell), np.sort(gene)
+    value = rng.choice([0.0, 1.0, 2.5, 1023.0, 1024.0, 1e6], size=len(gene))
+    edits = Edits(cell, np.concatenate([[0], np.cumsum(lengths)]), gene, value)
+    before = matrix[np.repeat(cell, lengths), gene]
+    expected = np.log1p(value) - np.log1p(before) if log1p else value - before
+    np.testing.assert_allclose(changes(cells, edits, log1p=log1p), expected, rtol=1e-14)
+
+
+def test_logarithms_are_listed_for_whole_numbers():
+    assert LOGARITHMS[[0, 1, 7]].tolist() == np.log1p([0.0, 1.0, 7.0]).tolist()

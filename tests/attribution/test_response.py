@@ -80,6 +80,19 @@ def test_the_hidden_layer_gives_what_encoding_gives(shallow, family, seed):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("family", ["topk", "topk of all", "topk of one"])
+def test_nothing_depends_on_how_many_rivals_are_listed(shallow, family, monkeypatch):
+    encoder, cells = shallow
+    responder = Responder(encoder, dictionary_of(encoder, cells, FAMILIES[family], 0), 64, "cpu")
+    view, rng = Cells.of(cells, encoder, np.arange(N_CELLS)), np.random.default_rng(0)
+    edits = Edits.single(rng.integers(N_CELLS, size=900), rng.integers(N_GENES, size=900), np.full(900, 9.0))
+    expected = [responder.respond(view, edits, concept) for concept in range(24)]
+    for listed in (1, 3, 100):
+        monkeypatch.setattr("conceptome.attribution.response.LISTED_RIVALS", listed)
+        found = [responder.respond(view, edits, concept) for concept in range(24)]
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_equal_rivals_are_decided_by_index(shallow):
     """Two concepts with one direction tie exactly; the lower index is kept."""
     encoder, cells = shallow

@@ -19,13 +19,13 @@ from conceptome.attribution.orders import (
     cumulative_edits,
     drawn_keys,
     gene_orders,
-    joined,
     ranks_by_name,
 )
 from conceptome.attribution.pair_cells import PairCells
 from conceptome.core import (
     FACTUAL_COLUMNS,
     Dictionary,
+    Edits,
     Encoder,
     Faithfulness,
     InputError,
@@ -239,7 +239,7 @@ def _of_pairs(plan: _Plan, pairs: Pairs, scores: Float[np.ndarray, "methods gene
             cell, lent = int(sides.ends[edited, row]), sides.values[lender, row]
             edits.append(cumulative_edits(cell, lent, orders, counts=counts))
         layouts.append((len(orders), counts, len(differing)))
-    activation = plan.probe.responder.respond(sides.cells, joined(edits), int(pairs.concept[0]))[:, 0]
+    activation = plan.probe.responder.respond(sides.cells, Edits.joined(edits), int(pairs.concept[0]))[:, 0]
     stop = 0
     for row, (n_orders, counts, n_differing) in enumerate(layouts):
         start, stop = stop, stop + 2 * n_orders * len(counts)

@@ -11,6 +11,7 @@ from anndata import AnnData
 from jaxtyping import Float
 
 from conceptome.attribution.interventions import NEEDS_COUNTERFACTUAL, Intervention, Plan, Planner
+from conceptome.attribution.kernels import spread_losses
 from conceptome.attribution.prescreen import Answers, Prescreen
 from conceptome.attribution.response import Cells, Reader, Responder
 from conceptome.attribution.units import inactive_means, refuse_idle_sets, set_members
@@ -101,9 +102,7 @@ class Probe:
         if self.prescreen:
             return self.prescreen.ask(self.responder, cells, plans, concept)
         n_cells = len(cells.rows)
-        edits = Edits.noop(n_cells)
-        for plan in plans:
-            edits = edits.followed_by(plan.edits)
+        edits = Edits.joined([Edits.noop(n_cells), *(plan.edits for plan in plans)])
         response = self.responder.respond(cells, edits, concept)
         return Answers(response[:n_cells], response[n_cells:], None, None)
 
@@ -132,8 +131,9 @@ class Probe:
         before = answers.before
         activation = before[plan.factual, 0]
         _check_activation(activation, pairs.activation[plan.rows], int(pairs.concept[0]))
-        lost = plan.sign * (before[plan.edits.cells] - answers.after[edits])
-        act, pre = (self._unknown_as_nan(plan.spread(lost[:, part])) for part in (0, 1))
+        lost = np.zeros((2, len(plan.rows), plan.n_units))
+        spread_losses(before, answers.after[edits], plan.edits.cells, plan.sign, plan.row, plan.unit, lost)
+        act, pre = self._unknown_as_nan(lost)
         exact = None if answers.exact is None else ~plan.spread(~answers.exact[edits])
         return Effects(
             concept=int(pairs.concept[0]),
@@ -147,11 +147,11 @@ class Probe:
             recall=answers.recall,
         )
 
-    def _unknown_as_nan(self, matrix: Float[np.ndarray, "pairs units"]) -> Float[np.ndarray, "pairs units"]:
+    def _unknown_as_nan(self, lost: Float[np.ndarray, "2 pairs units"]) -> Float[np.ndarray, "2 pairs units"]:
         measured = self.planner.measured
         if not measured.all():
-            matrix[:, ~measured] = np.nan
-        return matrix
+            lost[..., ~measured] = np.nan
+        return lost
 
 
 def effects(  # noqa: PLR0913

@@ -46,7 +46,7 @@ class Plan:
     def spread(self, values: Shaped[np.ndarray, " edits"]) -> Shaped[np.ndarray, "rows units"]:
         """Put one value per edit into a matrix of rows and units, 0 elsewhere."""
         matrix = np.zeros((len(self.rows), self.n_units), dtype=values.dtype)
-        matrix.ravel()[self.row * self.n_units + self.unit] = values
+        matrix[self.row, self.unit] = values
         return matrix
 
     @property

@@ -1,4 +1,4 @@
-"""Compiled look-ups in sparse cells: in which genes two cells differ, and what a cell holds of a gene."""
+"""Compiled look-ups in sparse cells: in which genes two cells differ, and by how much edits change them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from conceptome.core import Csr
+from conceptome.core import Csr, Edits
 from conceptome.dictionaries.kernels import compiled
 
 Array: TypeAlias = np.ndarray
 Rows: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+LOGARITHMS = np.log1p(np.arange(1024.0))  # most counts are small
 
 
 def differences(
@@ -51,25 +53,25 @@ def differences(
     return indptr, gene[: indptr[-1]], value[: indptr[-1]]
 
 
-def held(
-    expression: Csr, cell: Int[np.ndarray, " some"], gene: Int[np.ndarray, " some"]
-) -> Float[np.ndarray, " some"]:
-    """Look up what cells hold of genes.
+def changes(expression: Csr, edits: Edits, *, log1p: bool) -> Float[np.ndarray, " changes"]:
+    """Compute by how much edits change what cells hold.
 
     Parameters
     ----------
     expression
         Cells, canonical CSR.
-    cell, gene
-        Row and column of each wanted value; fastest where genes ascend within a cell.
+    edits
+        Edits of them; fastest where genes ascend within a cell.
+    log1p
+        Whether to subtract the values' log1p.
 
     Returns
     -------
-    The values.
+    New minus old, for every gene of every edit.
     """
-    value = np.empty(len(cell))
-    _list_held(_rows(expression), cell, gene, value)
-    return value
+    change = np.empty(len(edits.genes))
+    _list_changes(_rows(expression), edits.cells, edits.indptr, edits.genes, edits.values, log1p, change)
+    return change
 
 
 def _rows(expression: Csr) -> Rows:
@@ -106,22 +108,41 @@ def _list_differences(  # noqa: PLR0917
 
 
 @compiled
-def _list_held(cells: Rows, cell: Array, gene: Array, value: Array) -> None:
+def _list_changes(  # noqa: PLR0917
+    cells: Rows,
+    edited: Array,
+    indptr: Array,
+    gene: Array,
+    value: Array,
+    log1p: bool,  # noqa: FBT001
+    change: Array,
+) -> None:
     data, indices, starts = cells
     at = np.int64(0)
-    for i in range(len(cell)):
-        end = np.int64(starts[cell[i] + 1])
-        if i == 0 or cell[i] != cell[i - 1] or gene[i] < gene[i - 1]:
-            at = np.int64(starts[cell[i]])
-        step = np.int64(1)
-        while at + step < end and indices[at + step] < gene[i]:  # ever longer steps, then halves
-            at += step
-            step *= 2
-        last = min(at + step, end)
-        while at < last and indices[at] < gene[i]:
-            middle = (at + last) // 2
-            if indices[middle] < gene[i]:
-                at = middle + 1
-            else:
-                last = middle
-        value[i] = data[at] if at < end and indices[at] == gene[i] else 0.0
+    for e in range(len(edited)):
+        start, end = np.int64(starts[edited[e]]), np.int64(starts[edited[e] + 1])
+        if e == 0 or edited[e] != edited[e - 1]:
+            at = start
+        for c in range(indptr[e], indptr[e + 1]):
+            if c > 0 and gene[c] < gene[c - 1]:
+                at = start
+            step = np.int64(1)
+            while at + step < end and indices[at + step] < gene[c]:  # ever longer steps, then halves
+                at += step
+                step *= 2
+            last = min(at + step, end)
+            while at < last and indices[at] < gene[c]:
+                middle = (at + last) // 2
+                if indices[middle] < gene[c]:
+                    at = middle + 1
+                else:
+                    last = middle
+            held = data[at] if at < end and indices[at] == gene[c] else 0.0
+            change[c] = _log1p(value[c]) - _log1p(held) if log1p else value[c] - held
+
+
+@compiled
+def _log1p(value: float) -> float:
+    place = int(value)
+    listed = 0 <= place < len(LOGARITHMS) and place == value
+    return LOGARITHMS[place] if listed else np.log1p(value)  # type: ignore[no-any-return]

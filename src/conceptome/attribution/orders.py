@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -116,12 +114,3 @@ def cumulative_edits(
     genes = np.broadcast_to(orders[:, None, :], shape)[np.broadcast_to(taken, shape)]
     indptr = np.concatenate([[0], np.cumsum(np.tile(counts, len(orders)))])
     return Edits(np.full(len(indptr) - 1, cell), indptr, genes, values[genes])
-
-
-def joined(parts: Sequence[Edits]) -> Edits:
-    """Put edits one after the other."""
-    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
-    cells, genes, values = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("cells", "genes", "values")
-    )
-    return Edits(cells, np.concatenate([[0], np.cumsum(lengths)]), genes, values)

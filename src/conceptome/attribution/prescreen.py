@@ -68,9 +68,7 @@ class Prescreen:
         InputError
             If encoder or dictionary admit no estimate.
         """
-        n_cells, edits = len(cells.rows), Edits.noop(0)
-        for plan in plans:
-            edits = edits.followed_by(plan.edits)
+        n_cells, edits = len(cells.rows), Edits.joined([plan.edits for plan in plans])
         before = responder.respond(cells, Edits.noop(n_cells), concept)
         after = self._estimated(responder, cells, edits, concept)
         guessed = after - before[edits.cells]

@@ -10,7 +10,7 @@ from anndata import AnnData
 from jaxtyping import Bool, Float, Int
 
 from conceptome.attribution.kernels import respond, stand
-from conceptome.attribution.listing import held
+from conceptome.attribution.listing import changes
 from conceptome.attribution.memory import Key, Memory
 from conceptome.core import (
     ConceptRule,
@@ -26,6 +26,7 @@ from conceptome.core import (
 )
 
 EDITS_PER_CALL = 65_536  # fixed, so that results do not depend on the batch size; bounds the memory
+LISTED_RIVALS = 16  # by cell; if more are within reach, all are looked at
 HELD_CELLS = 8192  # read at once, if there are no more; bounds the memory
 
 
@@ -180,20 +181,27 @@ def _within(
     expression: Csr, layer: HiddenLayer, rule: ConceptRule, *, edits: Edits, concept: int
 ) -> Float[np.ndarray, "edits 2"]:
     """Measure a concept in edited cells without leaving the hidden layer."""
-    old = held(expression, np.repeat(edits.cells, np.diff(edits.indptr)), edits.genes)
-    change = np.log1p(edits.values) - np.log1p(old) if layer.log1p else edits.values - old
+    change = changes(expression, edits, log1p=layer.log1p)
     pre = (np.maximum(layer.first, 0) @ layer.readout + layer.constant) @ rule.weights.T + rule.biases
     slopes = rule.weights @ layer.readout.T
-    n_cells, n_concepts = pre.shape
-    norms, safe, inside = np.empty(n_concepts), np.empty(n_cells), np.empty(n_cells, dtype=bool)
-    k = rule.k or 0
+    (n_cells, n_concepts), k = pre.shape, rule.k or 0
+    listed = (n_cells, min(LISTED_RIVALS, n_concepts))
+    standing = (
+        pre,
+        np.empty(n_concepts),
+        np.empty(n_concepts),
+        np.empty(n_cells, dtype=bool),
+        np.empty(n_cells, dtype=np.int64),
+        np.empty(listed, dtype=np.int64),
+        np.empty(listed),
+    )
     if k:
-        stand(pre, slopes, concept, k, norms, safe, inside)
+        stand(slopes, concept, k, standing)
     response = np.empty((len(edits), 2))
     respond(
         (edits.cells, edits.indptr, layer.column[edits.genes], change),
         (layer.first, layer.by_gene, slopes),
-        (pre, norms, safe, inside),
+        standing,
         concept,
         rule.threshold,
         k,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -113,14 +113,17 @@ class Edits:
         changes = np.arange(indptr[-1]) + np.repeat(self.indptr[positions] - indptr[:-1], lengths)
         return Edits(self.cells[positions], indptr, self.genes[changes], self.values[changes])
 
-    def followed_by(self, other: Edits) -> Edits:
-        """Append further edits."""
-        return Edits(
-            np.concatenate([self.cells, other.cells]),
-            np.concatenate([self.indptr, self.indptr[-1] + other.indptr[1:]]),
-            np.concatenate([self.genes, other.genes]),
-            np.concatenate([self.values, other.values]),
+    @classmethod
+    def joined(cls, parts: Sequence[Edits]) -> Edits:
+        """Put edits one after the other."""
+        cells, genes, values = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("cells", "genes", "values")
         )
+        ends, stop = [np.zeros(1, dtype=np.int64)], 0
+        for part in parts:
+            ends.append(part.indptr[1:] + stop)
+            stop += part.indptr[-1]
+        return cls(cells, np.concatenate(ends), genes, values)
 
     @classmethod
     def single(
