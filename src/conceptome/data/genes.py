@@ -68,12 +68,13 @@ def strip_version(names: Iterable[object]) -> Names:
     -------
     Names in the same order.
     """
-    return pd.Index(_strip_version(tuple(map(str, names))), dtype=object)
+    return _strip_version(tuple(map(str, names)))
 
 
 @functools.lru_cache(maxsize=CACHED_LISTS)
-def _strip_version(names: tuple[str, ...]) -> list[str]:
-    return [_ENSEMBL.sub(r"\1", name) if name.startswith("ENS") else name for name in names]
+def _strip_version(names: tuple[str, ...]) -> Names:
+    stripped = (_ENSEMBL.sub(r"\1", name) if name.startswith("ENS") else name for name in names)
+    return pd.Index(list(stripped), dtype=object)
 
 
 def symbols(adata: AnnData) -> Names:
@@ -138,7 +139,7 @@ def ensembl_ids(adata: AnnData, *, keep_version: bool = False) -> Names:
         If the names are no Ensembl ids and no column holds them.
     """
     names = _names_as("ensembl", adata, ENSEMBL_COLUMNS)
-    return names if keep_version else strip_version(names)
+    return pd.Index(list(map(str, names)), dtype=object) if keep_version else strip_version(names)
 
 
 def gene_column(adata: AnnData, key: str) -> Names:
@@ -174,7 +175,7 @@ def _as_text(column: pd.Series) -> Names:
 
 def _names_as(naming: GeneNaming, adata: AnnData, columns: tuple[str, ...]) -> Names:
     if gene_naming(adata.var_names) == naming:
-        return pd.Index(list(map(str, adata.var_names)), dtype=object)
+        return adata.var_names
     by_lower = {str(name).lower(): name for name in adata.var.columns}
     for column in columns:
         if column not in by_lower:
