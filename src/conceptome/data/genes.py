@@ -174,8 +174,9 @@ def _as_text(column: pd.Series) -> Names:
 
 
 def _names_as(naming: GeneNaming, adata: AnnData, columns: tuple[str, ...]) -> Names:
-    if gene_naming(adata.var_names) == naming:
-        return adata.var_names
+    own: Names = adata.var_names
+    if gene_naming(own) == naming:
+        return own
     by_lower = {str(name).lower(): name for name in adata.var.columns}
     for column in columns:
         if column not in by_lower:
