@@ -6,7 +6,7 @@ Run ``python benchmarks/attribution_transformer.py --data FILE.h5ad --encoder DI
 
 The peers put every edited cell through ``torch.nn.TransformerEncoder`` in float32, eight at once: a loop over
 the genes that differ, and Captum's FeatureAblation over all tokens of both cells, its total extrapolated from
-some of them. All ways take turns; ratios are those of medians.
+some of them. All ways take turns and are measured by the processor's time; ratios are those of medians.
 """
 
 from __future__ import annotations
@@ -130,10 +130,10 @@ def speed(
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repeats + 1):
         for name, (count, way) in ways.items():
-            start = time.perf_counter()
+            start = time.process_time()
             way()
             if turn:  # the first turn warms up
-                seconds[name].append((time.perf_counter() - start) / count)
+                seconds[name].append((time.process_time() - start) / count)
     typical = {name: median(times) for name, times in seconds.items()}
     whole = {
         "captum": n_union * typical["captum"],
