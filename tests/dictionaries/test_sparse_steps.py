@@ -77,12 +77,23 @@ def test_the_number_of_threads_changes_nothing(monkeypatch):
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
 
 
-def test_candidates_of_bfloat16_are_scored_again():
-    """With as many candidates as concepts nothing is lost by rounding; with fewer hardly anything."""
+def test_products_in_bfloat16_change_no_selection():
     exact, *_ = learned(True, n_steps=1)
     rounded, *_ = learned(True, n_steps=1, precision="bfloat16")
     for name, tensor in exact.items():
         torch.testing.assert_close(rounded[name], tensor, rtol=0, atol=1e-6, msg=name)
+
+
+def test_screening_changes_no_selection(monkeypatch):
+    monkeypatch.setattr(sparse_steps, "SHARED_FROM", 0)
+    results = []
+    for rounds in (False, True):
+        monkeypatch.setattr(sparse_steps, "has_bfloat16", lambda rounds=rounds: rounds)
+        results.append(learned(True, n_steps=8))
+    (exact, _, fired, _), (screened, _, fired_too, _) = results
+    for name, tensor in exact.items():
+        torch.testing.assert_close(screened[name], tensor, rtol=0, atol=2e-6, msg=name)
+    assert all(torch.equal(one, other) for one, other in zip(fired, fired_too, strict=True))
 
 
 def test_which_families_take_sparse_steps(planted):

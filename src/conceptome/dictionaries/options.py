@@ -77,8 +77,9 @@ class TrainingOptions(ABC, Generic[D]):
     heldout_fraction: float = 0.1
     """Share of cells, or of groups, that training never sees and fidelity is reported on."""
     precision: Precision = "float32"
-    """Of products: "bfloat16" is faster on a GPU and on a processor that computes in it. TopK on a processor
-    then scores the k + 8 best candidates of a cell again in float32."""
+    """Of products: "bfloat16" is faster on a GPU that computes in it. TopK on a processor selects the same
+    concepts either way, scored in float32: with "float32" a rounded product finds out which may be among the
+    strongest where the processor has one and the batch is large, with "bfloat16" it always does."""
 
     def __post_init__(self) -> None:
         for name in ("n_concepts", "max_epochs", "batch_size", "dead_after", "k_aux", "patience"):

@@ -24,6 +24,7 @@ from conceptome.dictionaries import kernels
 from conceptome.dictionaries.autoencoder import Autoencoder, strongest
 from conceptome.dictionaries.options import Recipe, require_k
 from conceptome.dictionaries.scratch import Scratch
+from conceptome.dictionaries.screening import error_bound, has_bfloat16, round_rows
 from conceptome.dictionaries.steps import Measured, auxiliary_loss
 from conceptome.dictionaries.strongest import choose_strongest, find_candidates, score
 
@@ -31,8 +32,6 @@ BLOCK_CELLS = 256
 BLOCK_CONCEPTS = 256
 SHARED_FROM = 2**24
 """Multiplications of a batch's encoding from which on sharing it among threads pays."""
-SPARE = 8
-"""Candidates that are scored again in float32 after a product in bfloat16, beyond k."""
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -51,6 +50,15 @@ class _Encoded:
     """Reconstruction minus cell."""
     factor: np.float32
     """Gradient of the loss by the reconstruction = factor * residual."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Screen:
+    """The encoder's weights for a product in bfloat16."""
+
+    w_enc: Tensor
+    squares: np.ndarray
+    """See `round_rows`."""
 
 
 class SparseSteps:
@@ -85,6 +93,7 @@ class SparseSteps:
         self.none = np.full(recipe.n_concepts, -1)
         self.pool: ThreadPoolExecutor | None = None
         self.scratch = Scratch()
+        self.rounds = has_bfloat16()
 
     def take(self, x: Tensor, *, lr: float, dead: Tensor | None) -> Tensor:
         """Learn from a batch; return the mask of concepts that fired."""
@@ -113,18 +122,19 @@ class SparseSteps:
             residual=residual.numpy(),
             factor=np.float32(2 / (len(x) * self.variance)),
         )
-        work = partial(_encode, batch, model, self._rounded(model, len(x)), self.scratch)
+        work = partial(_encode, batch, model, self._screen(model, len(x)), self.scratch)
         return batch, sum(self._share(work, _cut(len(x), BLOCK_CELLS), len(x)))
 
-    def _rounded(self, model: Autoencoder, n_cells: int) -> Tensor:
-        """Return the encoder's weights in the precision of its product."""
-        w_enc = model.w_enc.detach()
-        if self.recipe.precision == "float32":
-            return w_enc
-        rounded = self.scratch.tensor("rounded", *w_enc.shape, dtype=torch.bfloat16)
+    def _screen(self, model: Autoencoder, n_cells: int) -> _Screen | None:
+        """Round the encoder's weights, where that pays."""
+        pays = self.rounds and self._products(n_cells) >= SHARED_FROM
+        if self.recipe.precision == "float32" and not pays:
+            return None
+        w_enc = _array(model.w_enc)
+        bits = self.scratch.tensor("rounded", *w_enc.shape, dtype=torch.int16)
         parts = _cut(len(w_enc), BLOCK_CONCEPTS)
-        self._share(lambda part: rounded[part].copy_(w_enc[part]), parts, n_cells)
-        return rounded
+        squares = self._share(lambda part: round_rows(w_enc[part], bits.numpy()[part]), parts, n_cells)
+        return _Screen(bits.view(torch.bfloat16), np.concatenate(squares))
 
     def _auxiliary(self, x: Tensor, residual: np.ndarray, dead: Tensor | None) -> tuple[Arrays, np.ndarray]:
         """Compute AuxK's gradient, for the rows of dead concepts alone."""
@@ -176,10 +186,12 @@ class SparseSteps:
         return _array(parameter), state["exp_avg"].numpy(), state["exp_avg_sq"].numpy()
 
     def _share(self, work: Callable[[slice], Any], parts: Iterable[slice], n_cells: int) -> list[Any]:
-        products = n_cells * self.recipe.n_concepts * self.model.b_dec.numel()
-        if self.pool is None or products < SHARED_FROM:
+        if self.pool is None or self._products(n_cells) < SHARED_FROM:
             return [work(part) for part in parts]
         return list(self.pool.map(work, parts))
+
+    def _products(self, n_cells: int) -> int:
+        return n_cells * self.recipe.n_concepts * self.model.b_dec.numel()
 
     def __enter__(self) -> SparseSteps:
         """Share large batches among as many threads as torch has; torch itself gets one."""
@@ -206,27 +218,55 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-def _encode(batch: _Encoded, model: Autoencoder, rounded: Tensor, scratch: Scratch, rows: slice) -> float:
+def _encode(
+    batch: _Encoded, model: Autoencoder, screen: _Screen | None, scratch: Scratch, rows: slice
+) -> float:
     """Fill in what an autoencoder makes of some of the cells; return their squared error."""
     shifted, active = batch.shifted[rows], (batch.indices[rows], batch.values[rows])
-    b_dec, encoder = _array(model.b_dec), (_array(model.w_enc), _array(model.b_enc))
+    b_dec = _array(model.b_dec)
     np.subtract(batch.cells[rows], b_dec, out=shifted)
-    x, b_enc = torch.from_numpy(shifted).to(rounded.dtype), model.b_enc.detach().to(rounded.dtype)
-    pre = scratch.tensor("pre", len(x), len(rounded), dtype=rounded.dtype)
-    torch.addmm(b_enc, x, rounded.T, out=pre)
-    concepts = scratch.tensor("concepts", pre.numel() + 1, dtype=torch.int32).numpy()
-    k = active[0].shape[1]
-    if rounded.dtype == torch.float32:
-        candidates = find_candidates(pre.view(torch.int32).numpy(), k, concepts)
-        of = np.repeat(np.arange(len(x)), np.diff(candidates[0]))
-        scores = pre.numpy()[of, candidates[1]]
-    else:
-        n_least = min(pre.shape[1], k + SPARE)
-        candidates = find_candidates(pre.view(torch.int16).numpy(), n_least, concepts)
-        scores = score(shifted, encoder, candidates)
-    choose_strongest(candidates, scores, *active)
+    n_concepts = len(model.b_enc)
+    concepts = scratch.tensor("concepts", len(shifted) * n_concepts + 1, dtype=torch.int32).numpy()
+    encoder = model.w_enc.detach(), model.b_enc.detach()
+    choose = _choose_directly if screen is None else partial(_choose_screened, screen)
+    choose(shifted, encoder, scratch, concepts, active)
     decoder = _array(model.directions), b_dec
     return float(kernels.reconstruct(batch.cells[rows], active, decoder, batch.residual[rows]))
+
+
+def _choose_directly(
+    shifted: np.ndarray,
+    encoder: tuple[Tensor, Tensor],
+    scratch: Scratch,
+    concepts: np.ndarray,
+    active: Arrays,
+) -> None:
+    """Choose active concepts by a product in float32."""
+    w_enc, b_enc = encoder
+    pre = scratch.tensor("pre", len(shifted), len(w_enc))
+    torch.addmm(b_enc, torch.from_numpy(shifted), w_enc.T, out=pre)
+    candidates = find_candidates(pre.view(torch.int32).numpy(), active[0].shape[1], concepts)
+    of = np.repeat(np.arange(len(shifted)), np.diff(candidates[0]))
+    choose_strongest(candidates, pre.numpy()[of, candidates[1]], *active)
+
+
+def _choose_screened(  # noqa: PLR0917
+    screen: _Screen,
+    shifted: np.ndarray,
+    encoder: tuple[Tensor, Tensor],
+    scratch: Scratch,
+    concepts: np.ndarray,
+    active: Arrays,
+) -> None:
+    """Choose active concepts among candidates of a product in bfloat16, scored again in float32."""
+    w_enc, b_enc = encoder
+    bits = scratch.tensor("cells", *shifted.shape, dtype=torch.int16)
+    squares = round_rows(shifted, bits.numpy())
+    pre = scratch.tensor("pre", len(shifted), len(w_enc), dtype=torch.bfloat16)
+    torch.addmm(b_enc.bfloat16(), bits.view(torch.bfloat16), screen.w_enc.T, out=pre)
+    slack = 2 * error_bound(squares, screen.squares, b_enc.numpy(), shifted.shape[1])
+    candidates = find_candidates(pre.view(torch.int16).numpy(), active[0].shape[1], concepts, slack)
+    choose_strongest(candidates, score(shifted, (w_enc.numpy(), b_enc.numpy()), candidates), *active)
 
 
 def _update(

@@ -11,6 +11,7 @@ from conceptome.dictionaries.kernels import Array, Arrays, compiled, dot, group_
 Form: TypeAlias = tuple[np.signedinteger[Any], np.signedinteger[Any]]
 
 LEAST_RUNS, LONGEST_RUN = 4, 16
+ROUNDING = 2.0**-8  # of bfloat16, relative
 FORMS: dict[np.dtype[Any], Form] = {
     np.dtype(np.int16): (np.int16(0x7FFF), np.int16(0x7F80)),  # bfloat16
     np.dtype(np.int32): (np.int32(0x7FFFFFFF), np.int32(0x7F800000)),  # float32
@@ -18,8 +19,11 @@ FORMS: dict[np.dtype[Any], Form] = {
 """By the integers that floating-point numbers are read as: all bits but the sign, and infinity."""
 
 
-def find_candidates(bits: Array, n_least: int, concepts: Array) -> Arrays:
+def find_candidates(bits: Array, n_least: int, concepts: Array, slack: Array | None = None) -> Arrays:
     """Find some of the largest numbers of each row.
+
+    Of a long row, every so manieth number forms a run. A bound that the largest numbers of `n_least` runs
+    reach leaves out all other runs.
 
     Parameters
     ----------
@@ -30,6 +34,9 @@ def find_candidates(bits: Array, n_least: int, concepts: Array) -> Arrays:
         How many at least, up to n_concepts; every number equal to the last of them is found too.
     concepts
         Room for the result, int32, ``(n_rows * n_concepts + 1,)``.
+    slack
+        Of bfloat16, for each row: numbers that are lower by so much are found as well, and by so much more as
+        rounding can have brought about.
 
     Returns
     -------
@@ -38,9 +45,27 @@ def find_candidates(bits: Array, n_least: int, concepts: Array) -> Arrays:
     concepts
         Their columns, row by row.
     """
-    starts = np.empty(len(bits) + 1, np.int64)
-    _find(bits, n_least, FORMS[bits.dtype], starts, concepts)
+    n_rows, n_concepts = bits.shape
+    n_runs = max(LEAST_RUNS * n_least, n_concepts // LONGEST_RUN)
+    if n_concepts < 2 * n_runs:
+        n_runs = n_concepts
+    form, largest = FORMS[bits.dtype], np.empty((n_rows, n_runs), bits.dtype)
+    bounds, starts = np.empty(n_rows, bits.dtype), np.empty(n_rows + 1, np.int64)
+    _survey(bits, n_least, form, largest, bounds)
+    if slack is not None:
+        bounds = _lower(bounds, slack)
+    _gather(bits, form, largest, bounds, starts, concepts)
     return starts, concepts[: starts[-1]]
+
+
+def _lower(bounds: Array, slack: Array) -> Array:
+    """Return bounds, in the order of bfloat16, that lie lower at least by the slack and four roundings."""
+    bits = np.where(bounds < 0, bounds ^ np.int16(0x7FFF), bounds).view(np.uint16)
+    value = (bits.astype(np.uint32) << 16).view(np.float32)
+    lowered = (value - slack - 4 * ROUNDING * np.abs(value)).astype(np.float32).view(np.int32)
+    ordered = np.where(lowered < 0, lowered ^ np.int32(0x7FFFFFFF), lowered)
+    keys: Array = (ordered >> 16).astype(np.int16)
+    return keys
 
 
 def score(shifted: Array, encoder: Arrays, candidates: Arrays) -> Array:
@@ -109,31 +134,39 @@ def choose_strongest(candidates: Arrays, scores: Array, indices: Array, values: 
 
 
 @compiled
-def _find(bits: Array, n_least: int, form: Form, starts: Array, concepts: Array) -> None:
-    """Leave out all runs, each made of every so manieth number, that do not reach a bound."""
-    n_rows, n_concepts = bits.shape
-    n_runs = max(LEAST_RUNS * n_least, n_concepts // LONGEST_RUN)
-    if n_concepts < 2 * n_runs:
-        n_runs = n_concepts
-    key, largest = np.empty(n_concepts, bits.dtype), np.empty(n_runs, bits.dtype)
-    chosen, n_found = np.empty(n_runs + 1, np.int32), 0
-    for i in range(n_rows):
+def _survey(bits: Array, n_least: int, form: Form, largest: Array, bounds: Array) -> None:
+    """Find the largest number of each run, and the bound of each row."""
+    n_concepts, n_runs = bits.shape[1], largest.shape[1]
+    key = np.empty(n_concepts, bits.dtype)
+    for i in range(len(bits)):
         _order(bits[i], form, key)
-        largest[:] = key[:n_runs]
+        own = largest[i]
+        own[:] = key[:n_runs]
         for start in range(n_runs, n_concepts, n_runs):
             part = key[start : start + n_runs]
             for run in range(len(part)):
-                largest[run] = max(largest[run], part[run])
-        bound = _reached_by(n_least, n_least // 8, largest)
+                own[run] = max(own[run], part[run])
+        bounds[i] = _reached_by(n_least, n_least // 8, own)
+
+
+@compiled
+def _gather(  # noqa: PLR0917
+    bits: Array, form: Form, largest: Array, bounds: Array, starts: Array, concepts: Array
+) -> None:
+    """List what reaches the bound; written, and kept only where it counts: no branch to guess."""
+    n_concepts, n_runs = bits.shape[1], largest.shape[1]
+    chosen, key, n_found = np.empty(n_runs + 1, np.int32), np.empty(n_concepts, bits.dtype), 0
+    for i in range(len(bits)):
         starts[i], n_chosen = n_found, 0
-        for run in range(n_runs):  # written, and kept only where it counts: no branch to guess
+        for run in range(n_runs):
             chosen[n_chosen] = run
-            n_chosen += largest[run] >= bound
+            n_chosen += largest[i, run] >= bounds[i]
+        _order(bits[i], form, key)
         for at in range(n_chosen):
             for j in range(chosen[at], n_concepts, n_runs):
                 concepts[n_found] = j
-                n_found += key[j] >= bound
-    starts[n_rows] = n_found
+                n_found += key[j] >= bounds[i]
+    starts[len(bits)] = n_found
 
 
 @compiled
