@@ -13,10 +13,10 @@ from conceptome.dictionaries.strongest import find_candidates
 def candidates(x, w, b, k, *, certain=True):
     """Columns that may be among the k strongest, by row."""
     bits = [np.empty(rows.shape, np.int16) for rows in (x, w)]
-    squares = [round_rows(rows, out) for rows, out in zip((x, w), bits, strict=True)]
+    of_cells, of_weights = (round_rows(rows, out) for rows, out in zip((x, w), bits, strict=True))
     cells, weights = (torch.from_numpy(out).view(torch.bfloat16) for out in bits)
     pre = torch.addmm(torch.from_numpy(b).bfloat16(), cells, weights.T)
-    slack = 2 * error_bound(*squares, b, x.shape[1]) if certain else None
+    slack = 2 * error_bound(of_cells, of_weights.max(axis=0), b, x.shape[1]) if certain else None
     room = np.empty(pre.numel() + 1, np.int32)
     starts, concepts = find_candidates(pre.view(torch.int16).numpy(), k, room, slack)
     return [set(concepts[starts[i] : starts[i + 1]].tolist()) for i in range(len(x))]

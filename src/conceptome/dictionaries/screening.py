@@ -48,8 +48,10 @@ def error_bound(of_cells: Array, of_weights: Array, bias: Array, d_embed: int) -
 
     Parameters
     ----------
-    of_cells, of_weights
-        What `round_rows` returns of cells and of the encoder's weights.
+    of_cells
+        What `round_rows` returns of cells.
+    of_weights
+        The largest of what it returns of the encoder's weights, ``(2,)``.
     bias
         The encoder's.
     d_embed
@@ -60,7 +62,7 @@ def error_bound(of_cells: Array, of_weights: Array, bias: Array, d_embed: int) -
     One bound per cell, for all concepts.
     """
     x, dx = np.sqrt(of_cells.T)
-    w, dw = np.sqrt(of_weights.max(axis=0))
+    w, dw = np.sqrt(of_weights)
     summed = d_embed * 2.0**-23 * (x + dx) * (w + dw)
     biased = 2 * ROUNDING * np.abs(bias).max()
     bound: Array = 1.001 * (dx * w + (x + dx) * dw + summed + biased)  # the squares are rounded too

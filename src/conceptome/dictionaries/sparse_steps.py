@@ -57,8 +57,8 @@ class _Screen:
     """The encoder's weights for a product in bfloat16."""
 
     w_enc: Tensor
-    squares: np.ndarray
-    """See `round_rows`."""
+    largest: np.ndarray
+    """Of what `round_rows` returns, over concepts."""
 
 
 class SparseSteps:
@@ -134,7 +134,7 @@ class SparseSteps:
         bits = self.scratch.tensor("rounded", *w_enc.shape, dtype=torch.int16)
         parts = _cut(len(w_enc), BLOCK_CONCEPTS)
         squares = self._share(lambda part: round_rows(w_enc[part], bits.numpy()[part]), parts, n_cells)
-        return _Screen(bits.view(torch.bfloat16), np.concatenate(squares))
+        return _Screen(bits.view(torch.bfloat16), np.concatenate(squares).max(axis=0))
 
     def _auxiliary(self, x: Tensor, residual: np.ndarray, dead: Tensor | None) -> tuple[Arrays, np.ndarray]:
         """Compute AuxK's gradient, for the rows of dead concepts alone."""
@@ -264,7 +264,7 @@ def _choose_screened(  # noqa: PLR0917
     squares = round_rows(shifted, bits.numpy())
     pre = scratch.tensor("pre", len(shifted), len(w_enc), dtype=torch.bfloat16)
     torch.addmm(b_enc.bfloat16(), bits.view(torch.bfloat16), screen.w_enc.T, out=pre)
-    slack = 2 * error_bound(squares, screen.squares, b_enc.numpy(), shifted.shape[1])
+    slack = 2 * error_bound(squares, screen.largest, b_enc.numpy(), shifted.shape[1])
     candidates = find_candidates(pre.view(torch.int16).numpy(), active[0].shape[1], concepts, slack)
     choose_strongest(candidates, score(shifted, (w_enc.numpy(), b_enc.numpy()), candidates), *active)
 
