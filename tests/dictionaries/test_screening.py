@@ -72,3 +72,16 @@ def test_a_broken_cell_has_candidates(broken):
     x[1, 3] = broken
     found = candidates(x, w, np.zeros(100, np.float32), 4)
     assert all(len(own) >= 4 for own in found)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("where", ["weight", "bias"])
+def test_a_broken_concept_hides_no_other(where, sign):
+    rng = np.random.default_rng(0)
+    x, w = (rng.normal(size=(n, 8)).astype(np.float32) for n in (2, 100))
+    b = np.zeros(100, np.float32)
+    if where == "bias":
+        b[7] = np.copysign(np.nan, sign)
+    else:
+        w[7, 3] = np.copysign(np.nan, sign)
+    assert all(len(own) >= 4 for own in candidates(x, w, b, 4))

@@ -101,7 +101,9 @@ def stand(slopes: Array, concept: int, k: int, standing: Standing) -> None:
             square += (slopes[j, d] - share * slopes[concept, d]) ** 2
         along[j], across[j] = share - 1, np.sqrt(square)
         norms[j] = np.sqrt(square + along[j] ** 2 * own_square)
+    along[concept], across[concept], norms[concept] = 0.0, 0.0, 0.0  # whatever rounding says
     reach[:] = np.inf
+    rivals[:] = concept
     for i in range(n_cells):
         own, n_above = pre[i, concept], 0
         for j in range(n_concepts):
@@ -131,8 +133,10 @@ def spread_losses(  # noqa: PLR0917
         Activation and pre-activation by cell.
     after
         By edit.
-    edited, sign, row, unit
+    edited, row, unit
         The cell that each edit is of, and where its effect belongs.
+    sign
+        1 or -1, see `Plan.sign`.
     lost
         ``(2, n_rows, n_units)``, written.
     """

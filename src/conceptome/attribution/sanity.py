@@ -116,9 +116,8 @@ def _mean_effect(
         pair, gene = np.nonzero(sides.differs)
         edits = Edits.single(sides.ends[0, pair], gene, sides.values[1, pair, gene])
         unedited = Edits.noop(len(sides.cells.rows))
-        pre = probe.responder.respond(sides.cells, Edits.joined([unedited, edits]), int(pairs.concept[0]))[
-            :, 1
-        ]
+        asked = Edits.joined([unedited, edits])
+        pre = probe.responder.respond(sides.cells, asked, int(pairs.concept[0]))[:, 1]
         effect = pre[sides.ends[0, pair]] - pre[len(unedited) :]
         total += np.bincount(gene, effect / n_counterfactuals[rows][pair], minlength=probe.adata.n_vars)
         differs |= sides.differs.any(axis=0)

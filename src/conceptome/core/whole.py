@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,7 @@ def writing_whole(path: Path | str) -> Iterator[TextIO]:
     if not path.parent.is_dir():
         msg = f"{path.parent} is no folder. Make it first, or choose another name."
         raise InputError(msg)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with scratch.open("w", encoding="utf-8") as stream:
             yield stream

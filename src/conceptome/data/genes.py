@@ -68,7 +68,7 @@ def strip_version(names: Iterable[object]) -> Names:
     -------
     Names in the same order.
     """
-    return _strip_version(tuple(map(str, names)))
+    return _strip_version(tuple(map(str, names))).view()  # an index of its own to rename
 
 
 @functools.lru_cache(maxsize=CACHED_LISTS)

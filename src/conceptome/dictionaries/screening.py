@@ -63,7 +63,7 @@ def error_bound(of_cells: Array, of_weights: Array, bias: Array, d_embed: int) -
     """
     x, dx = np.sqrt(of_cells.T)
     w, dw = np.sqrt(of_weights)
-    summed = d_embed * 2.0**-23 * (x + dx) * (w + dw)
+    summed = 2 * d_embed * 2.0**-24 * (x + dx) * (w + dw)  # of the product's sums, and of the score's
     biased = 2 * ROUNDING * np.abs(bias).max()
     bound: Array = 1.001 * (dx * w + (x + dx) * dw + summed + biased)  # the squares are rounded too
     return bound

@@ -11,7 +11,7 @@ from conceptome.dictionaries.kernels import Array, Arrays, compiled, dot, group_
 Form: TypeAlias = tuple[np.signedinteger[Any], np.signedinteger[Any]]
 
 LEAST_RUNS, LONGEST_RUN = 4, 16
-ROUNDING = 2.0**-8  # of bfloat16, relative
+ROUNDING = 2.0**-8  # of bfloat16, relative, at most
 FORMS: dict[np.dtype[Any], Form] = {
     np.dtype(np.int16): (np.int16(0x7FFF), np.int16(0x7F80)),  # bfloat16
     np.dtype(np.int32): (np.int32(0x7FFFFFFF), np.int32(0x7F800000)),  # float32
@@ -62,8 +62,10 @@ def _lower(bounds: Array, slack: Array) -> Array:
     """Return bounds, in the order of bfloat16, that lie lower at least by the slack and four roundings."""
     bits = np.where(bounds < 0, bounds ^ np.int16(0x7FFF), bounds).view(np.uint16)
     value = (bits.astype(np.uint32) << 16).view(np.float32)
-    lowered = (value - slack - 4 * ROUNDING * np.abs(value)).astype(np.float32).view(np.int32)
-    ordered = np.where(lowered < 0, lowered ^ np.int32(0x7FFFFFFF), lowered)
+    lowered = (value - slack - 4 * ROUNDING * np.abs(value)).astype(np.float32)
+    lowered[np.isnan(lowered)] = -np.inf  # nothing is certain then
+    words = lowered.view(np.int32)
+    ordered = np.where(words < 0, words ^ np.int32(0x7FFFFFFF), words)
     keys: Array = (ordered >> 16).astype(np.int16)
     return keys
 

@@ -22,6 +22,11 @@ def write_report(path: Path | str, contents: ReportContents, *, max_cards: int =
         What the report shows.
     max_cards
         Largest number of concept cards, attributable and frequent concepts first; the table lists all.
+
+    Raises
+    ------
+    InputError
+        If `path` is a folder, or lies in none.
     """
     page = render(contents, max_cards=max_cards)
     with writing_whole(path) as stream:
