@@ -36,7 +36,7 @@ def train(
     options: None = None,
     *,
     seed: int = 0,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[str | None] | None = None,
     device: str = "cpu",
     progress: bool = True,
     checkpoint: Checkpoint | Path | str | None = None,
@@ -47,7 +47,7 @@ def train(
     options: TrainingOptions[D],
     *,
     seed: int = 0,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[str | None] | None = None,
     device: str = "cpu",
     progress: bool = True,
     checkpoint: Checkpoint | Path | str | None = None,
@@ -57,7 +57,7 @@ def train(
     options: TrainingOptions[Any] | None = None,
     *,
     seed: int = 0,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[str | None] | None = None,
     device: str = "cpu",
     progress: bool = True,
     checkpoint: Checkpoint | Path | str | None = None,
@@ -161,7 +161,7 @@ def _journal(checkpoint: Checkpoint | Path | str, identity: dict[str, Any]) -> J
 
 
 def _hold_out(
-    source: Source, groups: Sequence[str] | None, *, fraction: float, seed: int
+    source: Source, groups: Sequence[str | None] | None, *, fraction: float, seed: int
 ) -> tuple[HeldoutSplit, Bool[np.ndarray, " cells"]]:
     if groups is None:
         names = source.names.astype(str).tolist()
